@@ -27,7 +27,9 @@ enum {
 #define MD_MAGIC_CLEAN       0x8374026bu /* v08 */
 #define MD_MAGIC_UNCLEAN     0x8374026cu /* 8.4, in use or crashed: replay the activity log first */
 #define MD_UUID_JUST_CREATED UINT64_C(4)
-#define MD_SECTORS_MAX       (UINT64_C(1) << 51) /* 1 PiB: no device is larger */
+/* 1 PiB.  The kernel's own cap (2^51 sectors, disk §1) lies beyond what it supports and beyond what the
+ * 32-bit extent numbers of the activity log can name. */
+#define MD_SECTORS_MAX (UINT64_C(1) << 41)
 
 /* Superblock flags (disk §2.2). */
 enum md_flag {
