@@ -310,10 +310,10 @@ void loop_defer_cancel(struct loop *l, struct loop_task *task)
 
 void loop_hook_add(struct loop *l, struct loop_hook *hook)
 {
-    struct hv_list *at;
+    struct hv_list *at = l->hooks.next;
 
-    hv_list_each(
-        at, &l->hooks) if (hv_container_of(at, struct loop_hook, link)->order > hook->order) break;
+    while (at != &l->hooks && hv_container_of(at, struct loop_hook, link)->order <= hook->order)
+        at = at->next;
     hv_list_insert_before(at, &hook->link);
 }
 

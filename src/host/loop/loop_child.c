@@ -138,7 +138,8 @@ void loop_child_kill(struct loop_child *child, int signal)
 }
 
 /* Between vfork() and exec: system calls only, nothing of the parent's is touched. */
-static _Noreturn void child_exec(const struct loop_child_spec *spec, int out_fd)
+static __attribute__((noinline)) _Noreturn void child_exec(
+    const struct loop_child_spec *spec, int out_fd)
 {
     sigset_t none;
     int fd;
