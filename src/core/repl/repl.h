@@ -132,9 +132,9 @@ enum repl_app_op {
 enum { REPL_APP_FUA = 1, REPL_APP_MAY_UNMAP = 2 /* with ZEROES */ };
 
 enum repl_admin_verb {
-    REPL_ADM_ATTACH, /* .volume, .attach */
-    REPL_ADM_DETACH, /* .volume; .force: do not wait for a healthy peer */
-    REPL_ADM_CONNECT,
+    REPL_ADM_ATTACH,  /* .volume, .attach */
+    REPL_ADM_DETACH,  /* .volume; .force: do not wait for a healthy peer */
+    REPL_ADM_CONNECT, /* .net: NULL, or the options to connect with; discard_my_data is one-shot */
     REPL_ADM_DISCONNECT, /* .force */
     REPL_ADM_PRIMARY,    /* .force */
     REPL_ADM_SECONDARY,  /* .device_open: a front is held open (state rule 2) */
