@@ -168,11 +168,23 @@ void md_layout_stored(
         (uint64_t)sb->al_stripes * sb->al_stripe_blocks * MD_BLOCK_SECTORS, bm_sectors);
 }
 
+/* The kernel would not attach it, so we neither create nor accept it (disk §1). */
+static bool device_too_small(const struct md_place *place, struct hv_diag *diag)
+{
+    if (place->md_sectors >= MD_DEVICE_SECTORS_MIN)
+        return false;
+    hv_diag_set(diag, "the device for the meta data has only %llu bytes; it needs at least 1 MiB",
+        (unsigned long long)place->md_sectors * MD_SECTOR_BYTES);
+    return true;
+}
+
 int md_create(struct md_superblock *sb, const struct md_place *place, uint32_t al_stripes,
     uint32_t al_stripe_blocks, uint64_t device_uuid, struct hv_diag *diag)
 {
     struct md_layout l;
-    int rc = md_layout_compute(place, al_stripes, al_stripe_blocks, &l, diag);
+    int rc = device_too_small(place, diag)
+        ? HV_EINVAL
+        : md_layout_compute(place, al_stripes, al_stripe_blocks, &l, diag);
 
     if (rc)
         return rc;
@@ -325,11 +337,8 @@ int md_validate(const struct md_superblock *sb, const struct md_place *place, st
         return rc;
     if (sb->magic != MD_MAGIC_CLEAN && sb->magic != MD_MAGIC_UNCLEAN)
         return refuse(diag, "unknown magic");
-    if (place->md_sectors < MD_DEVICE_SECTORS_MIN) {
-        hv_diag_set(diag, "the device with the meta data has %llu bytes; at least 1 MiB is needed",
-            (unsigned long long)place->md_sectors * MD_SECTOR_BYTES);
+    if (device_too_small(place, diag))
         return HV_EPROTO;
-    }
     if (sb->bm_bytes_per_bit != MD_BLOCK_BYTES)
         return refuse(diag, "one bit of its bitmap is not 4096 bytes");
     if (!sb->al_stripes != !sb->al_stripe_blocks)
