@@ -193,7 +193,8 @@ struct repl_volume *repl_volume_by_nr(struct repl *r, uint16_t vnr); /* NULL: no
 void repl_md_mark(struct repl_volume *v);
 void repl_md_sync(
     struct repl_volume *v, void (*done)(struct repl_volume *v, void *arg, int error), void *arg);
-/* Writes every dirty bitmap page, or those in [first, end); `done` when they are written (not flushed). */
+/* Writes every dirty bitmap page in [first, end); `done` when they are written (not flushed), and
+ * also those of the range whose write was under way before.  `done` may be called before it returns. */
 void repl_bm_write(struct repl_volume *v, uint32_t first_page, uint32_t end_page,
     void (*done)(struct repl_volume *v, void *arg, int error), void *arg);
 
@@ -221,7 +222,8 @@ int repl_data_new(struct repl *r); /* pools; HV_ENOMEM */
 void repl_data_free(struct repl *r);
 void repl_data_app(struct repl *r, const struct repl_event *ev); /* REPL_EV_APP */
 bool repl_data_app_ready(const struct repl *r, uint16_t volume);
-/* Room for one receive of up to 256 KiB, whatever is in it? */
+/* Room for one receive of up to 256 KiB on the data socket, whatever is in it?  (The meta socket is always
+ * read: what the data socket waits for may be an ack.) */
 bool repl_data_recv_ready(const struct repl *r);
 /* Where bulk data of the packet whose sub-header is in p goes: sets p->buf and p->buf_offset_bytes (one
  * reference), from the pool or, for P_DATA_REPLY, the request's own buffer.  HV_EPROTO: drop. */
@@ -234,7 +236,8 @@ void repl_data_after_state(
     struct repl_volume *v, struct drbd_state from, struct drbd_state to); /* after each commit */
 void repl_data_sent(struct repl *r, enum drbd_socket socket);             /* TCP took more */
 void repl_data_ping_acked(struct repl *r);
-/* A connection has been established: epoch numbers begin anew, suspended requests are sent again.  And: it
+/* A connection has been established (the state goes to WFReportParams, before any volume is Connected): epoch
+ * numbers begin anew; suspended requests are sent again when their volume's state becomes Connected.  And: it
  * is lost; from here no packet of it counts. */
 void repl_data_connected(struct repl *r);
 void repl_data_disconnected(struct repl *r);
@@ -242,12 +245,20 @@ void repl_data_disconnected(struct repl *r);
 bool repl_data_peer_idle(const struct repl *r);
 /* Nothing of data's is under way that needs this volume's disk: detach may close it. */
 bool repl_data_disk_idle(const struct repl_volume *v);
-/* The bitmap exchange is over and the state says SyncSource or SyncTarget: begin (called by
- * repl_data_after_state's caller order: state first).  Also verify. */
+/* The bitmap exchange is over, the state says SyncSource or SyncTarget, and on the target the superblock that
+ * says Inconsistent is durable: begin.  Called by control alone.  Verify: VerifyS or VerifyT has been
+ * entered; the target's start sector is unknown (0). */
 void repl_resync_start(struct repl_volume *v);
 void repl_verify_start(struct repl_volume *v, uint64_t start_sector, uint64_t stop_sector);
+/* P_STATE says that the peer has finished (wire §6.6 points 2 and 3): finish as well, at once or when
+ * the last acks are in.  The rest of that P_STATE is not to be processed. */
+void repl_resync_peer_finished(struct repl_volume *v);
+void repl_verify_peer_finished(struct repl_volume *v);
 /* At the end of each step: seal the activity log, close epochs, cut corks, finish what became ready. */
 void repl_data_end_of_step(struct repl *r);
+/* The peer's P_STATE says that its side of the resync, or of the verify, is over (wire §6.6.2, §6.6.3). */
+void repl_resync_peer_done(struct repl_volume *v);
+void repl_verify_peer_done(struct repl_volume *v);
 void repl_data_status(const struct repl_volume *v, uint64_t now_ms, struct repl_volume_status *out);
 uint32_t repl_data_effects_max(const struct repl_config *config);
 
