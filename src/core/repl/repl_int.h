@@ -250,13 +250,10 @@ bool repl_data_disk_idle(const struct repl_volume *v);
  * entered; the target's start sector is unknown (0). */
 void repl_resync_start(struct repl_volume *v);
 void repl_verify_start(struct repl_volume *v, uint64_t start_sector, uint64_t stop_sector);
-/* P_STATE says that the peer has finished (wire §6.6 points 2 and 3): finish as well, at once or when
- * the last acks are in.  The rest of that P_STATE is not to be processed. */
-void repl_resync_peer_finished(struct repl_volume *v);
-void repl_verify_peer_finished(struct repl_volume *v);
 /* At the end of each step: seal the activity log, close epochs, cut corks, finish what became ready. */
 void repl_data_end_of_step(struct repl *r);
-/* The peer's P_STATE says that its side of the resync, or of the verify, is over (wire §6.6.2, §6.6.3). */
+/* The peer's P_STATE says that its side of the resync, or of the verify, is over (wire §6.6.2, §6.6.3):
+ * finish as well, at once or when the last acks are in.  The rest of that P_STATE is not processed. */
 void repl_resync_peer_done(struct repl_volume *v);
 void repl_verify_peer_done(struct repl_volume *v);
 void repl_data_status(const struct repl_volume *v, uint64_t now_ms, struct repl_volume_status *out);
