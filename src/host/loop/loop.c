@@ -242,6 +242,20 @@ void loop_cancel(struct loop *l, struct loop_op *op)
     io_uring_sqe_set_data(sqe, NULL);
 }
 
+void loop_cancel_now(struct loop *l, struct loop_op *op)
+{
+    struct io_uring_sync_cancel_reg reg = {
+        .addr = (uint64_t)(uintptr_t)op, .timeout = {.tv_sec = -1, .tv_nsec = -1}};
+
+    if (!op->pending)
+        return;
+    hv_assert(!l->chain_left);
+    while (io_uring_sq_ready(&l->ring))
+        ring_submit(l);
+    int rv = io_uring_register_sync_cancel(&l->ring, &reg);
+    hv_assert(rv >= 0 || rv == -ENOENT || rv == -EALREADY);
+}
+
 /* -------------------------------------------------------------------------------- timers, tasks, hooks */
 
 /* Zeroed structures count as unlinked, so that callers need no constructor. */

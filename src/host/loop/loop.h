@@ -80,6 +80,9 @@ void loop_close(struct loop *l, struct loop_op *op, int fd);
 /* The operation ends soon, with -ECANCELED unless it was over already; its callback still comes.
  * Disk operations that the device has begun cannot be cancelled.  Harmless on one not pending. */
 void loop_cancel(struct loop *l, struct loop_op *op);
+/* The same, and on return the kernel does not touch its buffers any more (the callback still comes
+ * later, in its turn).  For receives; costs two system calls. */
+void loop_cancel_now(struct loop *l, struct loop_op *op);
 
 /* The next `count` operations start one after the other, each only when the one before it succeeded
  * entirely; else the rest end with -ECANCELED. */
