@@ -180,6 +180,7 @@ struct conf_host {
     const char *address; /* without brackets */
     uint16_t port;
     bool floating;
+    bool implicit_volume;              /* its one volume is written without `volume 0 { }` */
     const char *lower;                 /* the resource this one is stacked upon, or NULL */
     const struct conf_volume *volumes; /* ascending vnr */
     size_t n_volumes;
@@ -220,13 +221,17 @@ struct conf {
 struct conf_request {
     struct conf_files files;
     const char *node; /* borrowed for the call */
-    const char *
-        config_file; /* -c FILE, read as named, or NULL: haven.conf, then the drbd*.conf of admin §1 */
+    /* -c FILE, read as named, or NULL: haven.conf, then the drbd*.conf of admin §1. */
+    const char *config_file;
     bool want_cluster; /* also cluster {}, ha.cf, authkeys, haresources, exports */
+    /* Whether this machine has that address: says who `me` is among `floating` hosts.  NULL: only the
+     * loopback addresses are ours. */
+    bool (*address_is_local)(void *arg, const char *ip);
+    void *address_arg;
 };
 
-/* Reads and checks everything.  *out is always set unless memory ran out (HV_ENOMEM), so that its
- * reports can be shown; the caller frees it.
+/* Reads and checks everything.  *out is always set, so that its reports can be shown; the caller frees
+ * it.
  *   HV_OK      no error in the reports (there may be warnings)
  *   HV_ENOENT  no configuration file at all
  *   HV_ESYNTAX text that does not parse;  HV_EINVAL  parses, but cannot be */
