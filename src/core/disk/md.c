@@ -183,8 +183,8 @@ int md_create(struct md_superblock *sb, const struct md_place *place, uint32_t a
 {
     struct md_layout l;
     int rc = device_too_small(place, diag)
-        ? HV_EINVAL
-        : md_layout_compute(place, al_stripes, al_stripe_blocks, &l, diag);
+                 ? HV_EINVAL
+                 : md_layout_compute(place, al_stripes, al_stripe_blocks, &l, diag);
 
     if (rc)
         return rc;
