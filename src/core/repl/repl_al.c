@@ -154,10 +154,12 @@ static void data_flushed(struct repl_volume *v, void *arg, int error, struct hv_
     v->data.local_out--;
     if (is_stale(v, arg))
         return;
-    if (error)
+    if (error && error != HV_EUNSUPPORTED) {
         repl_disk_failed(v, REPL_DISK_WRITE, 0);
-    else
-        write_pages(v);
+        return;
+    }
+    repl_clears_durable(v, v->data.al_clears);
+    write_pages(v);
 }
 
 void repl_al_seal(struct repl_volume *v)
@@ -173,9 +175,9 @@ void repl_al_seal(struct repl_volume *v)
         hv_list_remove(n);
         hv_list_push_back(&v->data.al_sealed, n);
     }
-    if (v->data.unflushed_clears && v->data.al_block->evicted_count > 0) {
+    if (v->data.clears != v->data.clears_durable && v->data.al_block->evicted_count > 0) {
         /* The pages may say "in sync" of blocks that resync wrote and that are not durable. */
-        v->data.unflushed_clears = false;
+        v->data.al_clears = v->data.clears;
         v->data.local_out++;
         repl_io(v, REPL_FX_FLUSH, 0, NULL, 0, 0, 0, data_flushed, gen_arg(v));
         return;

@@ -66,13 +66,12 @@ enum repl_attach_phase {
     REPL_ATT_BITMAP,
     REPL_ATT_WRITE_BITMAP,
     REPL_ATT_WRITE_RING,
-    REPL_ATT_WRITE_SUPERBLOCK,
-    REPL_ATT_DONE,
 };
 
 struct repl_attach_ctl {
     enum repl_attach_phase phase;
-    int retcode; /* when DONE */
+    bool over;   /* retcode and text say how it ended */
+    int retcode; /* SS_SUCCESS, or a drbdsetup error */
     char text[160];
     bool unclean, set_all;
     uint64_t at_bytes, end_bytes; /* of the ring or the bitmap being read or written */
@@ -92,7 +91,8 @@ struct repl_volume_ctl {
     bool consider_resync; /* both were Inconsistent, the peer was forced Primary */
     bool resync_after_neg, skip_initial_sync;
     bool crashed_primary;
-    bool was_io_error, force_detach;
+    bool was_io_error, was_read_error;
+    bool primary_durable; /* the superblock says Primary: the device may be opened */
     enum drbd_disk negotiated; /* what disk becomes after D_NEGOTIATING */
     enum drbd_disk negotiated_pdsk;
     uint64_t comm_bm_set; /* dirty bits as last told in P_UUIDS */
@@ -109,7 +109,7 @@ struct repl_volume_ctl {
     uint8_t bm_window[BITMAP_PAGE_BYTES];
     uint64_t bm_received_packets[2], bm_received_bytes[2];
 
-    bool close_disk;  /* close as soon as nothing uses it */
+    bool going_diskless; /* the last metadata is being written */
     bool front_known; /* the values below were told to the host */
     bool front_writable, front_usable, front_can_discard;
     uint64_t front_size_sectors;

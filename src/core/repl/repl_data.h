@@ -231,8 +231,11 @@ struct repl_volume_data {
     uint32_t local_out;        /* repl_io() of ours under way */
     uint64_t app_sectors;      /* moved for the applications of either node */
     bool unflushed;            /* peer writes completed since the last flush began */
-    bool unflushed_clears;     /* bits were cleared for data that was not flushed since */
-    bool bm_saving;            /* a progress write of the bitmap is under way */
+    /* Times that bits were cleared for data just written here, and how many of them a flush that is over
+     * covers.  While they differ, no bitmap page may go to the disk without a flush before it. */
+    uint64_t clears, clears_durable;
+    uint64_t save_clears, al_clears, rs_clears; /* as of the flush under way */
+    bool bm_saving, bm_save_again;
     uint64_t bm_saved_ms;
     /* activity log */
     struct hv_list al_open, al_sealed, al_full;
@@ -400,6 +403,7 @@ uint64_t repl_oos_set(struct repl_volume *v, uint64_t sector, uint64_t sectors);
 /* Clears the bits of blocks covered whole.  `written`: because of data just written here, which may not be
  * durable yet. */
 void repl_oos_clear(struct repl_volume *v, uint64_t sector, uint64_t sectors, bool written);
+void repl_clears_durable(struct repl_volume *v, uint64_t clears);
 void repl_oos_send(struct repl_volume *v, uint64_t sector, uint32_t bytes);
 int repl_recv_out_of_sync(struct repl *r, struct repl_volume *v, struct repl_packet *p);
 

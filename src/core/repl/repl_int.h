@@ -256,6 +256,8 @@ void repl_data_end_of_step(struct repl *r);
  * finish as well, at once or when the last acks are in.  The rest of that P_STATE is not processed. */
 void repl_resync_peer_done(struct repl_volume *v);
 void repl_verify_peer_done(struct repl_volume *v);
+/* Every dirty bitmap page goes to the disk, after the data whose bits were cleared. */
+void repl_bitmap_save(struct repl_volume *v);
 void repl_data_status(const struct repl_volume *v, uint64_t now_ms, struct repl_volume_status *out);
 uint32_t repl_data_effects_max(const struct repl_config *config);
 

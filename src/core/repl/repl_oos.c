@@ -2,39 +2,54 @@
 /* Out-of-sync bookkeeping: who sets and clears bits, and P_OUT_OF_SYNC (wire §8, §9.1). */
 #include "repl_int.h"
 
+enum { BITMAP_SAVE_MS = 2000 };
+
 uint64_t repl_oos_set(struct repl_volume *v, uint64_t sector, uint64_t sectors)
 {
     /* Without a disk there is no bitmap; the peer keeps the account (wire §9.3). */
     return v->bm.bits ? bitmap_set_sectors(&v->bm, sector, sectors) : 0;
 }
 
+void repl_clears_durable(struct repl_volume *v, uint64_t clears)
+{
+    if (clears > v->data.clears_durable)
+        v->data.clears_durable = clears;
+}
+
 static void bitmap_saved(struct repl_volume *v, void *arg, int error)
 {
     v->data.bm_saving = false;
+    if (!v->data.bm_save_again)
+        return;
+    v->data.bm_save_again = false;
+    repl_bitmap_save(v);
 }
 
 static void data_flushed(struct repl_volume *v, void *arg, int error, struct hv_buf *buf)
 {
     v->data.local_out--;
-    if (error || !repl_disk_usable(v)) {
-        v->data.bm_saving = false;
-        v->data.unflushed_clears = true;
+    if ((error && error != HV_EUNSUPPORTED) || !repl_disk_usable(v)) {
+        v->data.bm_saving = v->data.bm_save_again = false;
         return;
     }
+    repl_clears_durable(v, v->data.save_clears);
     repl_bm_write(v, 0, v->bm.pages, bitmap_saved, NULL);
 }
 
-/* What resync has achieved is written now and then, so that a crash does not begin it anew (disk §4).
- * The data first: a bit that is clear on disk while the block is still in a volatile cache would be a
+/* The data first: a bit that is clear on disk while the block is still in a volatile cache would be a
  * difference that nobody knows of after a power failure. */
-static void save_progress(struct repl_volume *v)
+void repl_bitmap_save(struct repl_volume *v)
 {
-    if (v->data.bm_saving || v->r->now_ms - v->data.bm_saved_ms < 2000 || !repl_disk_usable(v))
+    if (!repl_disk_usable(v))
         return;
+    if (v->data.bm_saving) {
+        v->data.bm_save_again = true;
+        return;
+    }
     v->data.bm_saving = true;
     v->data.bm_saved_ms = v->r->now_ms;
-    if (v->data.unflushed_clears) {
-        v->data.unflushed_clears = false;
+    if (v->data.clears != v->data.clears_durable) {
+        v->data.save_clears = v->data.clears;
         v->data.local_out++;
         repl_io(v, REPL_FX_FLUSH, 0, NULL, 0, 0, 0, data_flushed, NULL);
         return;
@@ -47,11 +62,14 @@ void repl_oos_clear(struct repl_volume *v, uint64_t sector, uint64_t sectors, bo
     if (!v->bm.bits || bitmap_clear_sectors(&v->bm, sector, sectors) == 0)
         return;
     if (written)
-        v->data.unflushed_clears = true;
+        v->data.clears++;
     repl_rs_progress(v);
-    if (v->data.rs.active && v->data.rs.stage == RS_RUN &&
+    /* Now and then what resync has achieved is written, so that a crash does not begin it anew
+     * (disk §4). */
+    if (v->data.rs.active && v->data.rs.stage == RS_RUN && !v->data.bm_saving &&
+        v->r->now_ms - v->data.bm_saved_ms >= BITMAP_SAVE_MS &&
         bitmap_extent_weight(&v->bm, sector / MD_RS_EXTENT_SECTORS) == 0)
-        save_progress(v);
+        repl_bitmap_save(v);
 }
 
 void repl_oos_send(struct repl_volume *v, uint64_t sector, uint32_t bytes)

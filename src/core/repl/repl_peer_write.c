@@ -79,7 +79,6 @@ static void epoch_flushed(struct repl_volume *v, void *arg, int error, struct hv
 static void flush_volume(struct repl_volume *v)
 {
     v->data.unflushed = false;
-    v->data.unflushed_clears = false;
     v->r->data.peer_io++;
     v->data.local_out++;
     repl_io(

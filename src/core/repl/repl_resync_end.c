@@ -38,6 +38,7 @@ static void data_flushed(struct repl_volume *v, void *arg, int error, struct hv_
         repl_disk_failed(v, REPL_DISK_WRITE, 0);
         return;
     }
+    repl_clears_durable(v, v->data.rs_clears);
     v->data.rs.stage = RS_BITMAP;
     repl_bm_write(v, 0, v->bm.pages, bitmap_written, arg);
 }
@@ -58,7 +59,7 @@ void repl_rs_check(struct repl_volume *v)
     repl_volume_timer_clear(v, REPL_VT_RESYNC);
     repl_rs_unlock_half(v);
     rs->stage = RS_FLUSH;
-    v->data.unflushed_clears = false;
+    v->data.rs_clears = v->data.clears;
     v->data.local_out++;
     repl_io(v, REPL_FX_FLUSH, 0, NULL, 0, 0, 0, data_flushed, serial_arg(v));
 }
@@ -129,8 +130,7 @@ static void finish_verify(struct repl_volume *v)
     repl_rs_unlock_half(v);
     want.conn = C_CONNECTED;
     (void)repl_state_change(v, want, REPL_CHG_VERBOSE, "online verify finished");
-    if (repl_disk_usable(v))
-        repl_bm_write(v, 0, v->bm.pages, NULL, NULL);
+    repl_bitmap_save(v);
     if (found > 0)
         repl_handler(v->r, REPL_H_OUT_OF_SYNC, v, NULL);
 }
@@ -168,8 +168,7 @@ static void finish_resync(struct repl_volume *v)
     (void)repl_state_change(v, want, REPL_CHG_HARD | REPL_CHG_VERBOSE, "resync finished");
     repl_md_mark(v);
     repl_md_sync(v, NULL, NULL);
-    if (repl_disk_usable(v))
-        repl_bm_write(v, 0, v->bm.pages, NULL, NULL);
+    repl_bitmap_save(v);
     if (!source)
         repl_handler(v->r, REPL_H_AFTER_RESYNC_TARGET, v, NULL);
     else if (!failed)
