@@ -124,7 +124,14 @@ int client_nfs_read(struct client_nfs *c, uint64_t offset, void *bytes, size_t l
 
 const char *client_nfs_error(struct client_nfs *c)
 {
-    return c->nfs ? nfs_get_error(c->nfs) : "no connection";
+    const char *text = c->nfs ? nfs_get_error(c->nfs) : NULL;
+
+    return text ? text : "no connection";
+}
+
+bool client_nfs_is_grace(struct client_nfs *c)
+{
+    return strstr(client_nfs_error(c), "NFS4ERR_GRACE");
 }
 
 void client_nfs_close(struct client_nfs *c)

@@ -31,6 +31,10 @@ int client_nfs_read(struct client_nfs *c, uint64_t offset, void *bytes, size_t l
 const char *client_nfs_error(struct client_nfs *c);
 void client_nfs_close(struct client_nfs *c);
 
+/* True when the last operation failed because the server waits for its NFSv4 clients to reclaim what
+ * they held: to be tried again. */
+bool client_nfs_is_grace(struct client_nfs *c);
+
 /* True for a failure of the connection, not an answer of the server's. */
 bool client_nfs_is_transport(int rc);
 

@@ -146,7 +146,7 @@ static bool writer_connect(struct writer *w)
             int rc = client_nfs_open(&w->nfs, w->options->file, O_CREAT | O_RDWR | O_SYNC);
             if (rc >= 0)
                 return true;
-            if (rc != -ETIMEDOUT)
+            if (rc != -ETIMEDOUT && !client_nfs_is_grace(&w->nfs))
                 writer_error(w, "open", rc);
             client_nfs_close(&w->nfs);
         }
