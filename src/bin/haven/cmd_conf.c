@@ -38,15 +38,14 @@ static int cmd_check(const struct cmd_context *ctx, int argc, char **argv)
 }
 
 /* RES, RES/VOL or minor-N among what this node has.  NULL after a complaint. */
-static const struct conf_resource *find(const struct cmd_context *ctx, const struct conf *conf,
-    const char *word, const struct conf_volume **volume)
+static const struct conf_resource *find(
+    const struct conf *conf, const char *word, const struct conf_volume **volume)
 {
     const struct conf_resource *res = NULL;
     const char *slash = strrchr(word, '/');
     char name[CONF_NAME_BYTES_MAX + 1];
     char *end;
 
-    (void)ctx;
     *volume = NULL;
     if (!strncmp(word, "minor-", 6)) {
         unsigned long minor = strtoul(word + 6, &end, 10);
@@ -80,25 +79,31 @@ static bool is_whole(
     return false;
 }
 
+static bool is_unstacked(const struct conf_resource *res, const char *word)
+{
+    if (res->stacked)
+        fprintf(stderr, "'%s' is a stacked resource, and not available in normal mode.\n", word);
+    return !res->stacked;
+}
+
 static void flush_text(struct hv_text *text)
 {
     fputs(hv_text_str(text), stdout);
     hv_text_free(text);
 }
 
-static int dump_some(const struct cmd_context *ctx, const struct conf *conf, int argc, char **argv,
+static int dump_some(const struct conf *conf, int argc, char **argv,
     void (*dump)(const struct conf *, const struct conf_resource *, struct hv_text *))
 {
     int exit_code = CMD_EXIT_OK;
 
     for (int i = 1; i < argc; i++) {
         const struct conf_volume *volume;
-        const struct conf_resource *res = find(ctx, conf, argv[i], &volume);
+        const struct conf_resource *res = find(conf, argv[i], &volume);
         struct hv_text text = {0};
-        if (res && volume)
-            fprintf(stderr,
-                "%s operates on whole resources, but you specified a specific volume!\n", argv[0]);
-        if (!res || volume) {
+        if (res && !is_whole(argv[0], res, volume))
+            res = NULL;
+        if (!res) {
             exit_code = CMD_EXIT_USAGE;
             continue;
         }
@@ -118,8 +123,7 @@ static int cmd_dump(const struct cmd_context *ctx, int argc, char **argv)
     if (exit_code)
         return exit_code;
     if (argc > 1 && !(argc == 2 && !strcmp(argv[1], "all"))) {
-        exit_code =
-            dump_some(ctx, conf, argc, argv, xml ? conf_dump_resource_xml : conf_dump_resource);
+        exit_code = dump_some(conf, argc, argv, xml ? conf_dump_resource_xml : conf_dump_resource);
     } else if (xml) {
         conf_dump_xml(conf, &text);
     } else {
@@ -159,45 +163,35 @@ static int cmd_sh_generic(const struct cmd_context *ctx, int argc, char **argv)
 }
 
 typedef void volume_print(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v);
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v);
 
 static void print_dev(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)me;
     printf("%s\n", v->device);
 }
 
 static void print_minor(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)me;
     printf("%u\n", v->minor);
 }
 
 static void print_disk(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)me;
     printf("%s\n", v->disk);
 }
 
 static void print_md_dev(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)me;
     printf("%s\n", v->meta_disk);
 }
 
 static void print_md_idx(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)me;
     if (v->meta_kind == CONF_META_INDEXED)
         printf("%u\n", v->meta_index);
     else
@@ -205,11 +199,9 @@ static void print_md_idx(
 }
 
 static void print_ip(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    (void)res;
-    (void)v;
-    printf("%s\n", me->address);
+    printf("%s\n", res->me->address);
 }
 
 static const char *without_dev(const char *path)
@@ -218,9 +210,9 @@ static const char *without_dev(const char *path)
 }
 
 static void print_udev(
-    const struct conf_resource *res, const struct conf_host *me, const struct conf_volume *v)
+    const struct conf *conf, const struct conf_resource *res, const struct conf_volume *v)
 {
-    if (me->implicit_volume)
+    if (res->me->implicit_volume && !conf->global.udev_always_use_vnr)
         printf("RESOURCE=%s\n", res->name);
     else
         printf("RESOURCE=%s/%u\n", res->name, v->vnr);
@@ -235,27 +227,25 @@ static const struct {
     {"sh-ll-dev", print_disk}, {"sh-md-dev", print_md_dev}, {"sh-md-idx", print_md_idx},
     {"sh-ip", print_ip}};
 
-static int print_one(const struct cmd_context *ctx, const struct conf *conf, const char *verb,
-    volume_print *print, const char *word)
+static int print_one(
+    const struct conf *conf, const char *verb, volume_print *print, const char *word)
 {
     const struct conf_volume *volume;
-    const struct conf_resource *res = find(ctx, conf, word, &volume);
+    const struct conf_resource *res = find(conf, word, &volume);
 
     if (!res)
         return CMD_EXIT_USAGE;
-    if (res->stacked) {
-        fprintf(stderr, "'%s' is a stacked resource, and not available in normal mode.\n", word);
+    if (!is_unstacked(res, word))
         return CMD_EXIT_USAGE;
-    }
     if (!volume && print == print_udev && !res->me->implicit_volume) {
         fprintf(stderr, "%s requires a specific volume id, but none is specified.\n", verb);
         fprintf(stderr, "Try '%s minor-<minor_number>' or '%s %s/<vnr>'\n", verb, verb, word);
         return CMD_EXIT_USAGE;
     }
     if (volume)
-        print(res, res->me, volume);
+        print(conf, res, volume);
     for (size_t i = 0; !volume && i < res->me->n_volumes; i++)
-        print(res, res->me, &res->me->volumes[i]);
+        print(conf, res, &res->me->volumes[i]);
     return CMD_EXIT_OK;
 }
 
@@ -302,10 +292,10 @@ static int cmd_sh_volume(const struct cmd_context *ctx, int argc, char **argv)
         }
         for (size_t i = 0; !exit_code && i < conf->n_resources; i++)
             if (is_normal(&conf->resources[i]))
-                exit_code = print_one(ctx, conf, argv[0], print, conf->resources[i].name);
+                exit_code = print_one(conf, argv[0], print, conf->resources[i].name);
     } else {
         for (int i = 1; i < argc; i++)
-            if (print_one(ctx, conf, argv[0], print, argv[i]))
+            if (print_one(conf, argv[0], print, argv[i]))
                 exit_code = CMD_EXIT_USAGE;
     }
     conf_free(conf);
@@ -355,14 +345,8 @@ static int cmd_sh_resource(const struct cmd_context *ctx, int argc, char **argv)
     }
     for (int i = 1; i < argc && (argc > 2 || strcmp(argv[1], "all")); i++) {
         const struct conf_volume *volume;
-        const struct conf_resource *res = find(ctx, conf, argv[i], &volume);
-        if (res && volume)
-            fprintf(stderr,
-                "%s operates on whole resources, but you specified a specific volume!\n", argv[0]);
-        else if (res && res->stacked)
-            fprintf(
-                stderr, "'%s' is a stacked resource, and not available in normal mode.\n", argv[i]);
-        if (!res || volume || res->stacked)
+        const struct conf_resource *res = find(conf, argv[i], &volume);
+        if (!res || !is_whole(argv[0], res, volume) || !is_unstacked(res, argv[i]))
             exit_code = CMD_EXIT_USAGE;
         else if (resource_command(ctx, res, argv[0]))
             exit_code = CMD_EXIT_USAGE;

@@ -121,19 +121,11 @@ static void dump_global_section(struct hv_text *out, const struct conf_tree_glob
     hv_text_add(out, "}\n\n");
 }
 
-static bool resource_is_empty(const struct conf_tree_resource *res)
-{
-    for (enum conf_section s = 0; s < CONF_SECTIONS; s++)
-        if (!section_is_empty(res, s))
-            return false;
-    return true;
-}
-
 void conf_dump_global(const struct conf *conf, struct hv_text *out)
 {
     hv_text_addf(out, "# %s\n", conf->file ? conf->file : "");
     dump_global_section(out, &conf->tree->global);
-    if (conf->tree->common && !resource_is_empty(conf->tree->common)) {
+    if (conf->tree->common) {
         hv_text_add(out, "common {\n");
         dump_sections(out, conf->tree->common);
         hv_text_add(out, "}\n\n");
@@ -226,6 +218,11 @@ static void dump_host_head(struct hv_text *out, const struct conf_tree_host *hos
 static void dump_host(struct hv_text *out, const struct conf_tree_host *host)
 {
     dump_host_head(out, host);
+    if (host->options.n) {
+        hv_text_addf(out, "%*soptions {\n", 2 * STEP, "");
+        dump_options(out, 3 * STEP, &host->options);
+        hv_text_addf(out, "%*s}\n", 2 * STEP, "");
+    }
     for (size_t i = 0; i < host->volumes.n; i++)
         dump_volume(out, host, host->volumes.items[i]);
     if (host->kind != CONF_HOST_FLOATING)

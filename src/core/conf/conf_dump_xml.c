@@ -112,6 +112,11 @@ static void volume(struct hv_text *out, int base, const struct conf_tree_host *h
     const struct conf_tree_volume *v)
 {
     hv_text_addf(out, "%*s<volume vnr=\"%d\">\n", base, "", (int)v->vnr);
+    if (v->disk_options.n) {
+        hv_text_addf(out, "%*s<section name=\"disk\">\n", base + STEP, "");
+        options(out, base + 2 * STEP, &v->disk_options);
+        hv_text_addf(out, "%*s</section>\n", base + STEP, "");
+    }
     hv_text_addf(out, "%*s<device minor=\"%u\">", base + STEP, "", v->minor);
     escaped(out, v->device ? v->device : "");
     hv_text_add(out, "</device>\n");
@@ -167,6 +172,11 @@ static void host(struct hv_text *out, int base, const struct conf_tree_host *h)
         hv_text_addf(out, "%*s<host name=\"", base, "");
         host_names(out, h);
         hv_text_add(out, "\">\n");
+    }
+    if (h->options.n) {
+        hv_text_addf(out, "%*s<section name=\"options\">\n", base + STEP, "");
+        options(out, base + 2 * STEP, &h->options);
+        hv_text_addf(out, "%*s</section>\n", base + STEP, "");
     }
     for (size_t i = 0; i < h->volumes.n; i++)
         volume(out, base + STEP, h, h->volumes.items[i]);
