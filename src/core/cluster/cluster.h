@@ -112,8 +112,12 @@ enum cluster_admin {
 
 enum cluster_scope { CLUSTER_LOCAL = 1, CLUSTER_FOREIGN = 2, CLUSTER_ALL = 3 };
 
-/* What the service room says about a group.  A failed start must already have been stopped again; if
- * that failed, report STOP_FAILED. */
+/* What the service room says about a group.  Every ACQUIRE is answered by STARTED, START_FAILED or
+ * STOP_FAILED, every RELEASE by STOPPED or STOP_FAILED; a RELEASE during a start takes the place of it,
+ * and only its own answer counts.  A failed start must already have been stopped again; if that failed,
+ * report STOP_FAILED.  STARTED without an ACQUIRE, before or after CLUSTER_EV_START, says that the group was found
+ * running here; STOPPED without a RELEASE, that it is down (also after STOP_FAILED, when somebody
+ * stopped it by hand). */
 enum cluster_service {
     CLUSTER_SERVICE_STARTED,
     CLUSTER_SERVICE_STOPPED,
