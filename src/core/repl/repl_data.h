@@ -267,7 +267,7 @@ struct repl_data {
 
 /* --- repl_req.c --- */
 bool repl_gate_open(const struct repl_volume *v);
-bool repl_suspended(const struct repl_volume *v);
+bool repl_io_suspended(const struct repl_volume *v);
 bool repl_disk_usable(const struct repl_volume *v);
 bool repl_peer_has_data(const struct repl_volume *v); /* UpToDate and reachable */
 struct repl_req *repl_req_new(struct repl_op *op);

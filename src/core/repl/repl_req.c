@@ -5,7 +5,7 @@
 
 #include "repl_int.h"
 
-bool repl_suspended(const struct repl_volume *v)
+bool repl_io_suspended(const struct repl_volume *v)
 {
     return v->state.susp || v->state.susp_nod || v->state.susp_fen;
 }
@@ -14,7 +14,7 @@ bool repl_gate_open(const struct repl_volume *v)
 {
     const struct drbd_state *s = &v->state;
 
-    return !repl_suspended(v) && s->conn != C_WF_BITMAP_T && s->conn != C_WF_SYNC_UUID &&
+    return !repl_io_suspended(v) && s->conn != C_WF_BITMAP_T && s->conn != C_WF_SYNC_UUID &&
            !(s->conn == C_WF_BITMAP_S && v->r->agreed_version < 96) && s->disk != D_ATTACHING &&
            s->disk != D_NEGOTIATING;
 }
@@ -181,12 +181,12 @@ static void op_continue(struct repl_op *op)
  * to go on alone. */
 static bool hold_back(const struct repl_volume *v, bool fresh_loss)
 {
-    return v->ctl.md_uuid_pending || (fresh_loss && repl_suspended(v));
+    return v->ctl.md_uuid_pending || (fresh_loss && repl_io_suspended(v));
 }
 
 void repl_held_check(struct repl_volume *v)
 {
-    if (v->ctl.md_uuid_pending || repl_suspended(v))
+    if (v->ctl.md_uuid_pending || repl_io_suspended(v))
         return;
     while (!hv_list_empty(&v->data.held)) {
         struct repl_op *op = hv_list_first(&v->data.held, struct repl_op, wait.link);
@@ -203,7 +203,7 @@ void repl_op_piece_done(
         op_continue(op); /* nothing was done: in smaller pieces */
         return;
     }
-    if (error == HV_EIO && repl_suspended(op->v)) {
+    if (error == HV_EIO && repl_io_suspended(op->v)) {
         op_wait(op, &op->v->data.gated); /* on-no-data suspend-io: once more when there is data */
         return;
     }
@@ -283,7 +283,7 @@ static void flush_check(struct repl_op *op)
     if (op->local == REPL_PART_PENDING || op->remote == REPL_PART_PENDING ||
         op->remote == REPL_PART_LOST)
         return;
-    if (!ok && repl_suspended(op->v)) {
+    if (!ok && repl_io_suspended(op->v)) {
         op_wait(op, &op->v->data.gated);
         return;
     }
@@ -350,7 +350,7 @@ void repl_op_flush_resolve(struct repl_volume *v)
 {
     bool back = v->r->data.connected && v->state.conn >= C_CONNECTED;
 
-    if (!back && repl_suspended(v))
+    if (!back && repl_io_suspended(v))
         return;
     while (!hv_list_empty(&v->data.lost_flush)) {
         struct repl_op *op = hv_list_first(&v->data.lost_flush, struct repl_op, wait.link);
@@ -430,7 +430,7 @@ static void read_go(struct repl_waiter *w)
     } else if (!q->tried_remote && repl_peer_has_data(v)) {
         read_remote(q);
     } else {
-        if (!repl_suspended(v))
+        if (!repl_io_suspended(v))
             repl_volume_log(v, HV_LOG_ERROR,
                 "IO ERROR: neither local nor remote data, sector %llu+%u",
                 (unsigned long long)q->sector, q->length_bytes / DRBD_SECTOR_BYTES);

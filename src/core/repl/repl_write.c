@@ -275,7 +275,7 @@ static void write_start(struct repl_req *q)
     bool here = repl_disk_usable(v);
 
     if (!(here && v->state.disk == D_UP_TO_DATE) && !(replicate && repl_peer_has_data(v))) {
-        if (!repl_suspended(v))
+        if (!repl_io_suspended(v))
             repl_volume_log(v, HV_LOG_ERROR,
                 "IO ERROR: neither local nor remote data, sector %llu+%u",
                 (unsigned long long)q->sector, sectors_of(q));
@@ -450,7 +450,7 @@ void repl_write_resolve_lost(struct repl_volume *v)
 {
     bool back = v->r->data.connected && v->state.conn >= C_CONNECTED;
 
-    if (!back && repl_suspended(v))
+    if (!back && repl_io_suspended(v))
         return;
     while (!hv_list_empty(&v->data.lost)) {
         struct repl_req *q = hv_list_first(&v->data.lost, struct repl_req, log);
