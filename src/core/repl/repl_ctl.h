@@ -6,7 +6,7 @@
 #include "md_replay.h"
 
 enum {
-    REPL_PENDING_SOCKS = 8,  /* accepted, first packet not seen yet */
+    REPL_PENDING_SOCKS = 8,   /* accepted, first packet not seen yet */
     REPL_PENDING_BYTES = 512, /* of such a socket: first packet, perhaps the features behind it */
     REPL_STASH_BYTES = 768 * 1024,
     REPL_RECV_EFFECTS = 2048, /* effects of one step at which receiving pauses */
@@ -77,7 +77,7 @@ struct repl_attach_ctl {
     uint64_t at_bytes, end_bytes; /* of the ring or the bitmap being read or written */
     uint32_t reads;
     int error;
-    uint8_t *ring;             /* while attaching */
+    uint8_t *ring;            /* while attaching */
     struct md_replay *replay; /* while attaching */
 };
 
@@ -92,16 +92,16 @@ struct repl_volume_ctl {
     bool resync_after_neg, skip_initial_sync;
     bool crashed_primary;
     bool was_io_error, was_read_error;
-    bool primary_durable; /* the superblock says Primary: the device may be opened */
+    bool primary_durable;      /* the superblock says Primary: the device may be opened */
     enum drbd_disk negotiated; /* what disk becomes after D_NEGOTIATING */
     enum drbd_disk negotiated_pdsk;
     uint64_t comm_bm_set; /* dirty bits as last told in P_UUIDS */
     bool sync_uuid_held;  /* P_SYNC_UUID waits for WFSyncUUID */
     uint64_t sync_uuid;
-    bool holding;            /* counts in r->ctl.holds */
-    enum drbd_conn sync_side; /* resync about to start: handler or metadata under way */
-    bool resize_asked;       /* a P_SIZES of ours waits for the answer */
-    uint64_t user_size_sectors; /* u_size: agreed limit */
+    bool holding;               /* counts in r->ctl.holds */
+    enum drbd_conn sync_side;   /* resync about to start: handler or metadata under way */
+    bool resize_asked;          /* a P_SIZES of ours waits for the answer */
+    uint64_t peer_disk_sectors; /* the peer's d_size */
 
     bool bm_sending, bm_receiving;
     struct drbd_bitmap_sender bm_sender;
@@ -110,7 +110,7 @@ struct repl_volume_ctl {
     uint64_t bm_received_packets[2], bm_received_bytes[2];
 
     bool going_diskless; /* the last metadata is being written */
-    bool front_known; /* the values below were told to the host */
+    bool front_known;    /* the values below were told to the host */
     bool front_writable, front_usable, front_can_discard;
     uint64_t front_size_sectors;
     uint32_t front_max_io_bytes;
@@ -180,9 +180,13 @@ struct repl_admin_action {
     struct repl_disk_config disk;
     unsigned phase, tries;
     uint16_t volume; /* the one under way */
-    bool forced, outdated_peer, mask_pdsk, mask_disk, waiting;
-    int result;
+    bool forced, mask_pdsk, mask_disk, waiting, last_try, fenced, changed, plain;
+    int fence_for; /* the refusal that the fence-peer handler was called for */
+    unsigned part, transient_tries;
     uint64_t until_ms;
+    bool md_started;
+    uint32_t md_serial, md_waiting;
+    int md_error;
 };
 
 /* A cluster-wide state change (wire §14), one at a time. */
@@ -209,9 +213,9 @@ struct repl_ctl {
     bool closing; /* dropped; waits until nothing of the peer's is under way */
     bool lost_untold, reconnect_at_once; /* of a dropped connection */
     bool peer_disconnecting;
-    bool discard_my_data; /* one-shot, of the configuration */
-    bool discarding;      /* it was, in the handshake under way */
-    uint32_t holds;       /* the data socket is not looked at while > 0 */
+    bool discard_my_data;   /* one-shot, of the configuration */
+    bool discarding;        /* it was, in the handshake under way */
+    uint32_t holds;         /* the data socket is not looked at while > 0 */
     bool in_receive, again; /* again: deliver a tick at once */
 
     /* handshake */
@@ -239,6 +243,8 @@ struct repl_ctl {
     struct repl_handler_slot handler[REPL_HANDLER_SLOTS];
 
     bool admin_running;
+    char admin_text[160];
+    uint32_t md_serial;
     struct repl_admin_action admin;
     uint32_t admin_first, admins; /* waiting: a ring */
     struct repl_admin_action admin_waiting[REPL_ADMIN_QUEUE];
