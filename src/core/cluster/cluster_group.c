@@ -213,6 +213,9 @@ static void group_started(struct cluster *c, unsigned i)
     if (mine->state != CLUSTER_GROUP_ACQUIRING) { /* found running: it is ours */
         uint32_t known = g->side[CLUSTER_PEER].claim;
         mine->claim = 1 + (mine->claim > known ? mine->claim : known);
+        /* We do not know what happened while nobody watched it: a peer that claims it keeps it. */
+        mine->suspect = true;
+        c->stalled_ms = c->now_ms;
     }
     mine->failures = 0;
     g->retry_at_ms = CLUSTER_NEVER;
