@@ -143,7 +143,7 @@ static void large_discard_is_taken_whole(void **state)
     struct duo *d = scenario_synced_with(&o);
 
     assert_int_equal(duo_write(d, DUO_A, 8, 2048, 5), 0);
-    assert_int_equal(duo_discard(d, DUO_A, 0, 256 * 2048 - 8), 0);
+    assert_int_equal(duo_discard(d, DUO_A, 0, 128 * 2048 - 8), 0);
     assert_int_equal(duo_disk_value(d, DUO_A, 100), 0);
     assert_true(duo_disks_equal(d));
     duo_free(d);
