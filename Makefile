@@ -39,6 +39,6 @@ check-format:
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan
+	@rm -rf $(BUILD) $(BUILD)-asan build-fuzz
 
 .PHONY: all deps build demo test lab install fuzz check-format clean
