@@ -52,6 +52,16 @@ static void uses_volume(struct conf_parser *p, struct uses *uses, const struct c
             p, uses, v->meta_pos, conf_sprintf(arena, "meta-disk '%s' on %s", v->meta_disk, host));
 }
 
+/* Whether an earlier section is for the same host: that is one mistake, not one for each of its disks. */
+static bool host_is_repeated(
+    const struct conf_tree_resource *res, const struct conf_tree_host *host, const char *name)
+{
+    for (size_t i = 0; i < res->n_hosts && res->hosts[i] != host; i++)
+        if (conf_tree_host_named(res->hosts[i], name))
+            return true;
+    return false;
+}
+
 static void uses_host(struct conf_parser *p, struct uses *uses,
     const struct conf_tree_resource *res, const struct conf_tree_host *host)
 {
@@ -67,7 +77,8 @@ static void uses_host(struct conf_parser *p, struct uses *uses,
     for (size_t i = 0; i < host->volumes.n; i++) {
         const struct conf_tree_volume *v = host->volumes.items[i];
         for (size_t n = 0; n < host->n_names; n++)
-            uses_volume(p, uses, v, host->names[n], false);
+            if (!host_is_repeated(res, host, host->names[n]))
+                uses_volume(p, uses, v, host->names[n], false);
         if (host->kind == CONF_HOST_FLOATING && host->address.ip)
             uses_volume(p, uses, v, host->address.ip, false);
         for (size_t l = 0; lower && l < lower->n_hosts; l++)

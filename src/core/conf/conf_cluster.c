@@ -96,7 +96,8 @@ static void check_private(
             "holds the cluster's key, and belongs to user %u", meta->uid);
 }
 
-static void parse_authkey_line(struct conf_parser *p, const struct conf_line *line, int *active)
+static void parse_authkey_line(
+    struct conf_parser *p, const struct conf_line *line, int *active, struct conf_pos *auth)
 {
     uint32_t id;
 
@@ -105,8 +106,10 @@ static void parse_authkey_line(struct conf_parser *p, const struct conf_line *li
             !conf_value_u32(line->words[1], 0, CONF_AUTH_KEYS_MAX - 1, &id))
             conf_error(&p->notes, line->pos, "write 'auth N', N from 0 to 15",
                 "this does not name the key to sign with");
-        else
+        else {
             *active = (int)id;
+            *auth = line->pos;
+        }
         return;
     }
     if (!conf_value_u32(line->words[0], 0, CONF_AUTH_KEYS_MAX - 1, &id) || line->n < 2 ||
@@ -129,6 +132,7 @@ void conf_parse_authkeys(struct conf_parser *p, const char *path)
     struct conf_file_meta meta;
     struct conf_line line;
     struct conf_pos pos = {path, 0};
+    struct conf_pos auth = pos;
     int active = -1;
 
     int rc = conf_parse_read(p, path, pos, &text, &meta);
@@ -146,12 +150,12 @@ void conf_parse_authkeys(struct conf_parser *p, const char *path)
         .pos = {path, 1},
         .comments_at_start_only = true};
     while (conf_lines_next(&lines, &line))
-        parse_authkey_line(p, &line, &active);
+        parse_authkey_line(p, &line, &active, &auth);
     if (active < 0)
         conf_error(&p->notes, pos, "write 'auth N' in front of the keys",
             "does not say which key to sign with");
     else if (p->cluster->active_key < 0)
-        conf_error(&p->notes, pos,
+        conf_error(&p->notes, auth,
             p->cluster->keys[active].present
                 ? "put the line 'auth' in front of it"
                 : conf_sprintf(p->notes.arena, "write '%d sha1 SECRET'", active),
@@ -305,21 +309,23 @@ static void fill_times(struct conf_cluster *c)
         c->initdead_ms = c->deadtime_ms < 6000 ? 12000 : 2 * c->deadtime_ms;
 }
 
-static void check_times(struct conf_parser *p, const struct conf_cluster *c, struct conf_pos pos)
+static void check_times(struct conf_parser *p, const struct conf_cluster *c)
 {
     if (c->deadtime_ms <= 2 * (uint64_t)c->keepalive_ms)
-        conf_error(&p->notes, pos, "make deadtime more than twice keepalive",
+        conf_error(&p->notes, conf_directive_pos(p, "deadtime"),
+            "make deadtime more than twice keepalive",
             "deadtime %u ms is too small compared to keepalive %u ms", c->deadtime_ms,
             c->keepalive_ms);
     if (c->deadping_ms <= 2 * (uint64_t)c->keepalive_ms && c->deadping_ms != c->deadtime_ms)
-        conf_error(&p->notes, pos, "make deadping more than twice keepalive",
+        conf_error(&p->notes, conf_directive_pos(p, "deadping"),
+            "make deadping more than twice keepalive",
             "deadping %u ms is too small compared to keepalive %u ms", c->deadping_ms,
             c->keepalive_ms);
     if (c->initdead_ms < c->deadtime_ms)
-        conf_error(&p->notes, pos, "make initdead at least deadtime",
+        conf_error(&p->notes, conf_directive_pos(p, "initdead"), "make initdead at least deadtime",
             "initdead %u ms is smaller than deadtime %u ms", c->initdead_ms, c->deadtime_ms);
     if (c->warntime_ms >= c->deadtime_ms)
-        conf_warn(&p->notes, pos, "make warntime less than deadtime",
+        conf_warn(&p->notes, conf_directive_pos(p, "warntime"), "make warntime less than deadtime",
             "warntime %u ms warns of nothing before deadtime %u ms", c->warntime_ms,
             c->deadtime_ms);
 }
@@ -340,7 +346,7 @@ static void add_haven_media(struct conf_parser *p, struct conf_cluster *c)
     }
 }
 
-static void check_words(struct conf_parser *p, struct conf_cluster *c, struct conf_pos pos)
+static void check_words(struct conf_parser *p, struct conf_cluster *c)
 {
     static const char *const facilities[] = {"none", "auth", "authpriv", "cron", "daemon", "ftp",
         "kern", "lpr", "mail", "news", "syslog", "user", "uucp", "local0", "local1", "local2",
@@ -351,12 +357,14 @@ static void check_words(struct conf_parser *p, struct conf_cluster *c, struct co
     for (size_t i = 0; i < n; i++)
         known |= !strcmp(c->logfacility, facilities[i]);
     if (!known)
-        conf_error(&p->notes, pos, conf_did_you_mean(&p->notes, c->logfacility, facilities, n),
+        conf_error(&p->notes, conf_directive_pos(p, "logfacility"),
+            conf_did_you_mean(&p->notes, c->logfacility, facilities, n),
             "logfacility '%s' is not one of syslog's", c->logfacility);
     if (!strcmp(c->logfacility, "none"))
         c->logfacility = "";
     if (c->compression[0] && strcmp(c->compression, "zlib") && strcmp(c->compression, "bz2"))
-        conf_error(&p->notes, pos, "use zlib or bz2", "compression cannot be '%s'", c->compression);
+        conf_error(&p->notes, conf_directive_pos(p, "compression"), "use zlib or bz2",
+            "compression cannot be '%s'", c->compression);
 }
 
 /* A host of a mirrored resource that the cluster has not heard of, or the other way round. */
@@ -389,8 +397,8 @@ void conf_check_cluster(struct conf_parser *p)
     if (!c)
         return;
     fill_times(c);
-    check_times(p, c, pos);
-    check_words(p, c, pos);
+    check_times(p, c);
+    check_words(p, c);
     if (p->cluster_from_haven) {
         add_haven_media(p, c);
         if (c->active_key < 0)
@@ -400,7 +408,7 @@ void conf_check_cluster(struct conf_parser *p)
     if (!c->n_nodes)
         conf_error(&p->notes, pos, "write a line 'node NAME' for each node", "no node is named");
     else if (!conf_cluster_node_find(c, p->request->node))
-        conf_error(&p->notes, pos,
+        conf_error(&p->notes, conf_directive_pos(p, "node"),
             conf_sprintf(p->notes.arena, "write 'node %s'", p->request->node),
             "this node, '%s', is not among the nodes", p->request->node);
     if (!c->n_media && !c->n_pings)

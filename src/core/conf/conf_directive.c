@@ -490,6 +490,9 @@ bool conf_directive_apply(
     for (size_t i = 0; i < ROWS; i++) {
         if (strcmp(rows[i].name, d->name))
             continue;
+        if (!p->said)
+            p->said = conf_alloc(p->notes.arena, ROWS * sizeof *p->said);
+        p->said[i] = d->pos;
         if (!d->n)
             conf_error(&p->notes, d->pos, NULL, "%s has no value", d->name);
         else if (rows[i].apply)
@@ -499,6 +502,14 @@ bool conf_directive_apply(
         return true;
     }
     return false;
+}
+
+struct conf_pos conf_directive_pos(const struct conf_parser *p, const char *name)
+{
+    for (size_t i = 0; p->said && i < ROWS; i++)
+        if (!strcmp(rows[i].name, name) && p->said[i].line)
+            return p->said[i];
+    return p->cluster_pos;
 }
 
 const char *conf_directive_hint(struct conf_parser *p, const char *name)

@@ -60,7 +60,8 @@ static void lex_string(struct conf_lexer *lx)
         else
             too_long = true;
     }
-    if (lx->at < lx->end && *lx->at == '"')
+    lx->string_open = lx->at == lx->end || *lx->at != '"';
+    if (!lx->string_open)
         lx->at++;
     else
         conf_error(

@@ -28,6 +28,7 @@ struct conf_lexer {
     const char *token_at;    /* where it begins */
     unsigned previous_line;  /* of the token before it */
     const char *previous_text;
+    bool string_open;  /* a string was not closed, which hid what follows it on that line */
     bool end_reported; /* for the parser: it said already that a section is not closed */
 };
 

@@ -47,15 +47,21 @@ void conf_parse_semicolon(struct conf_parser *p)
         conf_lexer_next(lx);
         return;
     }
+    if (lx->string_open) {
+        lx->string_open = false;
+        return;
+    }
     if (lx->token.kind == CONF_TOKEN_END || conf_token_is(&lx->token, '}') ||
         lx->token.pos.line != lx->previous_line) {
         struct conf_pos pos = {lx->token.pos.file, lx->previous_line};
-        conf_error(&p->notes, pos, conf_sprintf(p->notes.arena, "write '%s;'", lx->previous_text),
-            "';' is missing after '%s'", lx->previous_text);
+        conf_error(
+            &p->notes, pos, "write ';' there", "';' is missing after '%s'", lx->previous_text);
         return;
     }
-    conf_error(&p->notes, lx->token.pos, "end the statement with ';'", "unexpected %s after '%s'",
-        token_shown(p), lx->previous_text);
+    bool odd = lx->token.kind == CONF_TOKEN_CHAR && !strchr("{}[]:", lx->token.text[0]);
+    conf_error(&p->notes, lx->token.pos,
+        odd ? "put the value into double quotes" : "end the statement with ';'",
+        "unexpected %s after '%s'", token_shown(p), lx->previous_text);
     conf_parse_skip_statement(p);
 }
 
@@ -174,6 +180,8 @@ static void parse_option(struct conf_parser *p, const struct conf_option *def, b
         if (!value)
             return;
         conf_option_check(&p->notes, def, at, value);
+        if (!strcmp(def->name, "shared-secret"))
+            p->lx->previous_text = def->name; /* what is missing after it is said without it */
     }
     struct conf_opt *opt = CONF_PUSH(p->notes.arena, opts->items, opts->n);
     *opt = (struct conf_opt){.def = def, .value = value, .pos = pos};

@@ -28,6 +28,7 @@ struct conf_parser {
     struct conf_cluster *cluster; /* cluster {} or ha.cf, being filled; NULL: none so far */
     struct conf_pos cluster_pos;
     bool cluster_from_haven, services_from_haven;
+    struct conf_pos *said; /* where each directive of the cluster stands last, by its row */
     struct conf_service *services;
     size_t n_services;
 };
@@ -113,6 +114,8 @@ struct conf_directive {
 };
 bool conf_directive_apply(
     struct conf_parser *p, struct conf_cluster *c, const struct conf_directive *d);
+/* Where it was said, or else where the cluster begins. */
+struct conf_pos conf_directive_pos(const struct conf_parser *p, const char *name);
 const char *conf_directive_hint(struct conf_parser *p, const char *name);
 
 /* Values. */

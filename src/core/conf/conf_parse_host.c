@@ -22,10 +22,12 @@ static struct conf_tree_volume *volume_get(struct conf_parser *p, struct conf_tr
 static struct conf_tree_volume *volume_implied(
     struct conf_parser *p, struct conf_tree_volumes *volumes, struct conf_pos pos)
 {
-    if (volumes->n && !volumes->items[0]->implied)
+    if (volumes->n && !volumes->items[0]->implied) {
         conf_error(&p->notes, pos, "move it into 'volume 0 { }'",
             "a statement outside of the volumes cannot stand beside 'volume %d { }'",
             (int)volumes->items[0]->vnr);
+        return conf_alloc(p->notes.arena, sizeof(struct conf_tree_volume));
+    }
     return volume_get(p, volumes, 0, true, pos);
 }
 
@@ -249,8 +251,11 @@ static void parse_address(struct conf_parser *p, struct conf_tree_address *to, c
     struct conf_pos pos = p->lx->token.pos;
 
     conf_lexer_next(p->lx);
-    if (!parse_endpoint(p, &address))
+    if (!parse_endpoint(p, &address)) {
+        if (!to->pos.line)
+            to->pos = pos; /* it is wrong, not missing */
         return;
+    }
     conf_parse_semicolon(p);
     address.pos = pos;
     struct conf_pos first = to->pos;
