@@ -316,6 +316,8 @@ static uint64_t next_time(const struct duo *d)
 
 bool duo_turn(struct duo *d, uint64_t until_ms)
 {
+    bool happened = false;
+
     for (unsigned turns = 0;; turns++) {
         if (turns == TURNS_WITHOUT_TIME_MAX) {
             fprintf(stderr, "duo: an engine spins at %llu ms\n", (unsigned long long)d->now_ms);
@@ -326,7 +328,11 @@ bool duo_turn(struct duo *d, uint64_t until_ms)
         any |= ticks(d);
         if (!any)
             break;
+        happened = true;
     }
+    /* Let the caller look at what has happened before time goes on. */
+    if (happened)
+        return true;
     uint64_t next = next_time(d);
     if (next > until_ms) {
         d->now_ms = until_ms;

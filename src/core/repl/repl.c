@@ -264,9 +264,7 @@ static void dispatch(struct repl *r, const struct repl_event *ev)
     }
 }
 
-/* What became possible in this step.  Repeats while it makes something else possible: an answer to an
- * administrator lets the next action begin, a settled connection lets it go on. */
-static void settle(struct repl *r)
+static void settle_once(struct repl *r)
 {
     repl_bitmap_send_pump(r);
     repl_data_end_of_step(r);
@@ -276,12 +274,22 @@ static void settle(struct repl *r)
     }
     repl_conn_settle(r);
     repl_admin_run(r);
-    /* What was suspended, or lost, may have been let go just now. */
-    repl_data_end_of_step(r);
     for (uint32_t i = 0; i < r->config.volumes; i++) {
         repl_md_pump(&r->volumes[i]);
         repl_front_tell(&r->volumes[i]);
     }
+}
+
+/* What became possible in this step.  A state change makes other things possible: an answered
+ * administrator lets the next action begin, a closed connection lets a disconnect end. */
+static void settle(struct repl *r)
+{
+    uint64_t changes;
+
+    do {
+        changes = r->ctl.changes;
+        settle_once(r);
+    } while (changes != r->ctl.changes);
 }
 
 void repl_step(struct repl *r, const struct repl_event *ev, struct repl_effects *fx)

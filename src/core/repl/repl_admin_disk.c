@@ -134,6 +134,8 @@ int repl_verb_outdate(struct repl *r, struct repl_admin_action *a)
         struct repl_volume *v = volume_of(r, a);
         int rv;
         if (a->phase == 0) {
+            if (v->state.conn >= C_CONNECTED)
+                return SS_CONNECTED_OUTDATES;
             rv = repl_admin_change(r, a, v, &mask, &val);
             if (rv == REPL_ADMIN_WAIT || rv < SS_SUCCESS)
                 return rv;

@@ -79,7 +79,7 @@ static void write_bitmap_if_due(
     bool lost = from->conn >= C_CONNECTED && to->conn < C_CONNECTED;
 
     if ((demoted || peer_demoted || sync_over || lost) && repl_has_disk(v, D_INCONSISTENT))
-        repl_bm_write(v, 0, UINT32_MAX, NULL, NULL);
+        repl_bitmap_save(v);
 }
 
 static void tell_peer(

@@ -232,6 +232,7 @@ struct repl_ctl {
 
     /* the state gate's after-work */
     bool draining;
+    uint64_t changes; /* committed ones */
     uint32_t after_first, afters;
     struct repl_after after[REPL_AFTER_QUEUE];
 

@@ -87,6 +87,7 @@ static void commit(struct repl_volume *v, struct drbd_state ns)
     struct repl_after *after;
 
     v->state = ns;
+    r->ctl.changes++;
     r->role = ns.role;
     if (ns.conn >= C_CONNECTED && r->conn == C_WF_REPORT_PARAMS)
         r->conn = C_CONNECTED;
