@@ -113,6 +113,9 @@ static int daemonise(void)
     }
     close(fds[0]);
     setsid();
+    /* Not to keep a file system from being unmounted; haven gives absolute paths. */
+    if (chdir("/"))
+        return -1;
     return fds[1];
 }
 

@@ -101,8 +101,8 @@ static void handler_done(struct loop_child *child)
     while ((line = strsep(&rest, "\n")))
         if (*line)
             vol_log(HV_LOG_INFO, "%s: %s", name, line);
-    vol_log(HV_LOG_INFO, "handler %s exit code %d%s", name, child->exit_code,
-        child->timed_out ? " (killed: it took too long)" : "");
+    if (child->timed_out)
+        vol_log(HV_LOG_WARN, "handler %s took too long and was killed", name);
     vol_ctl_handler_event(v, name, h->volume, false, child->exit_code);
     handler_free(h);
     vol_event(v, &ev);
@@ -118,7 +118,10 @@ static void words_for_outdater(struct vol_handler *h, char *path, size_t capacit
     int words = 0;
 
     self[n > 0 ? n : 0] = 0;
-    snprintf(path, capacity, "%s/haven", dirname(self));
+    const char *dir = dirname(self);
+    snprintf(path, capacity, "%s/haven", dir);
+    if (access(path, X_OK)) /* a build tree has a directory for each program */
+        snprintf(path, capacity, "%s/../haven/haven", dir);
     while (words < WORDS_MAX && (word = strsep(&rest, " \t")))
         if (*word)
             h->words[words++] = word;
@@ -163,7 +166,6 @@ void vol_handler_effect(struct vol *v, struct repl_effect *fx)
 
     if (c) {
         struct vol_handler *h = calloc(1, sizeof *h);
-        vol_log(HV_LOG_INFO, "helper command: %s", name);
         if (h) {
             h->vol = v;
             h->token = fx->token;
