@@ -244,7 +244,7 @@ static int op_check(const struct repl_volume *v, const struct repl_op *op, uint3
     if (data &&
         (!op->buf || length_bytes > REPL_IO_BYTES_MAX || op->buf->capacity_bytes < length_bytes))
         return HV_EINVAL;
-    return !data && length_bytes > DRBD_DISCARD_BYTES_MAX ? HV_EINVAL : 0;
+    return 0;
 }
 
 void repl_data_app(struct repl *r, const struct repl_event *ev)

@@ -328,6 +328,8 @@ static void write_go(struct repl_waiter *w)
     }
     /* Once pinned it goes first: resync waits for the pin. */
     if (!repl_al_pinned(v, &q->pin) && repl_rs_blocks(v, q->sector, sectors_of(q))) {
+        /* Resync reads wait for intervals: this one must not be waited for while it waits. */
+        interval_over(q);
         hv_list_push_back(&v->data.rs_wait, &w->link);
         return;
     }
