@@ -45,7 +45,7 @@ node_create() {
     [ "$node" != gateway ] || return 0
     cp -a /etc "$root/etc"
     mkdir -p "$root"/{dev,proc,sys,run,tmp,root,nfs,mnt,share,usr,opt} \
-        "$root"/var/{tmp,log/ganesha,cache,spool,lib/{haven,heartbeat,nfs/ganesha}} "$root/.sbin"
+        "$root"/var/{tmp,log/{haven,ganesha},cache,spool,lib/{haven,heartbeat,nfs/ganesha}} "$root/.sbin"
     chmod 1777 "$root/tmp" "$root/var/tmp"
     ln -s /run "$root/var/run"
     ln -s /run/lock "$root/var/lock"

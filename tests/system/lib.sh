@@ -28,7 +28,7 @@ fail() {
     step "FAILED: $*"
     FAILED=1
     "$LAB" status 2>&1 | sed 's/^/    /'
-    for log in "$HAVEN_LAB_DIR"/nodes/ct7?/root/var/log/{*.log,haven/*.log,ha-log} "$SHARE"/*.log; do
+    for log in "$HAVEN_LAB_DIR"/nodes/ct7?/root/var/log/{ha-log,haven/*.log} "$SHARE"/*.log; do
         [ -s "$log" ] || continue
         echo "--- ${log#"$HAVEN_LAB_DIR"/}"
         tail -n 40 "$log"
