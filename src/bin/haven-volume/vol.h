@@ -51,7 +51,7 @@ struct vol_volume {
 
     struct front *front;
     /* As the engine last said, and whether a job wants the device gone meanwhile. */
-    bool writable, released;
+    bool writable, released, has_device;
     uint64_t size_sectors;
     bool settling;
     struct loop_timer front_retry;

@@ -47,14 +47,15 @@ static void front_want(struct vol_volume *volume)
 static void on_settled(void *arg, int error, const struct hv_diag *diag)
 {
     struct vol_volume *volume = arg;
-    bool usable = volume->writable && !volume->released;
+    bool has_device = front_device(volume->front)[0] != 0;
 
     volume->settling = false;
     if (error && (error != HV_EBUSY || !volume->released))
         vol_log(HV_LOG_ERROR, "volume %u: %s", volume->conf->vnr, diag->text);
-    else if (!error)
-        vol_log(HV_LOG_INFO, "volume %u: %s %s", volume->conf->vnr, volume->conf->device,
-            usable ? front_device(volume->front) : "closed");
+    else if (!error && has_device != volume->has_device)
+        vol_log(HV_LOG_INFO, "volume %u: %s is %s", volume->conf->vnr, volume->conf->device,
+            has_device ? front_device(volume->front) : "closed");
+    volume->has_device = has_device;
     vol_job_front_settled(volume, error, diag);
     /* The engine has demoted itself under a user of the device: it goes when the user has. */
     if (error == HV_EBUSY && !volume->released && !volume->writable)
