@@ -313,7 +313,8 @@ static void stall_check(struct cluster *c)
 
 static void stall_forget(struct cluster *c)
 {
-    if (c->stalled_ms == CLUSTER_NEVER || !c->comm_up || (c->peer.alive && !c->peer.sees_me && c->peer.haven) ||
+    if (c->stalled_ms == CLUSTER_NEVER || !c->comm_up ||
+        (c->peer.alive && !c->peer.sees_me && c->peer.haven) ||
         c->now_ms - c->stalled_ms < 2 * c->cfg.deadtime_ms)
         return;
     c->stalled_ms = CLUSTER_NEVER;

@@ -294,6 +294,7 @@ enum cluster_verdict {
     CLUSTER_NO_PEER_PRIMARY, /* a volume's connection says the peer lives and is Primary */
     CLUSTER_NO_WITNESS,      /* refused */
     CLUSTER_NO_MAINTENANCE,
+    CLUSTER_WAIT_PEER, /* the network is just back: the peer is given a deadtime to be heard */
 };
 const char *cluster_verdict_text(enum cluster_verdict verdict);
 

@@ -13,6 +13,7 @@ const char *cluster_verdict_text(enum cluster_verdict verdict)
         "withheld: the replication link says that the peer is alive and Primary",
         "refused by the witness",
         "withheld: maintenance",
+        "waiting for the peer to be heard, now that the network is back",
     };
     return (unsigned)verdict < sizeof texts / sizeof *texts ? texts[verdict] : "?";
 }
@@ -70,6 +71,8 @@ enum cluster_verdict cluster_may_take_over(struct cluster *c)
         return CLUSTER_MAY;
     if (c->isolated)
         return CLUSTER_NO_ISOLATED;
+    if (c->now_ms < c->listen_until_ms)
+        return CLUSTER_WAIT_PEER;
     if (c->cfg.pings_count && !ping_confirms(c))
         return cluster_pings_alive(c) ? CLUSTER_WAIT_PING : CLUSTER_NO_ISOLATED;
     if (c->cfg.witness)
@@ -191,6 +194,8 @@ static void rejoin(struct cluster *c)
         cluster_effect_add(c, CLUSTER_FX_THAW);
     }
     c->takeover_explained = false;
+    c->peer.silent_ms = c->now_ms;
+    c->listen_until_ms = c->now_ms + c->peer.deadtime_ms;
     if (c->rs != RS_SHUTDOWN)
         cluster_resource_begin(c);
 }
@@ -213,5 +218,7 @@ uint64_t cluster_decide_next(const struct cluster *c)
 {
     if (c->takeover_pending && c->verdict == CLUSTER_WAIT_FENCE && !c->fence_asked)
         return c->fence_retry_ms;
+    if (c->takeover_pending && c->verdict == CLUSTER_WAIT_PEER)
+        return c->listen_until_ms;
     return CLUSTER_NEVER;
 }

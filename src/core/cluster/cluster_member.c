@@ -24,6 +24,8 @@ void cluster_status_send(struct cluster *c)
     hb_msg_add(m, "protocol", "1");
     hb_msg_add(m, "haven", "1");
     hb_msg_add(m, "hv_see", c->peer.alive ? "1" : "0");
+    hb_msg_add(m, "hv_stable", c->rs == RS_STABLE ? "1" : "0");
+    hb_msg_add(m, "hv_standby", c->standby == SB_NOT ? "0" : "1");
     cluster_groups_text(c, groups, sizeof groups);
     hb_msg_add(m, "hv_groups", groups);
     cluster_msg_send(c, false);
@@ -158,7 +160,7 @@ static void peer_back(struct cluster *c)
     cluster_link_reset(c);
     p->left = p->starting_seen = p->reported = p->sees_me = false;
     p->blind_since_ms = CLUSTER_NEVER;
-    p->groups_seq = 0;
+    p->groups_seq = p->stable_seq = p->standby_seq = 0;
     c->takeover_pending = c->peer_gone = false;
     c->fence_asked = c->witness_asked = c->witness_refused = false;
     cluster_standby_cancel(c);
@@ -219,6 +221,17 @@ static void peer_sees_me(struct cluster *c, bool sees)
         p->blind_since_ms = c->now_ms;
 }
 
+/* What a haven says again with every heartbeat, so that a lost or late message does no lasting harm. */
+static void haven_status(
+    struct cluster *c, const struct hb_msg *m, const char *groups, uint64_t seq)
+{
+    cluster_groups_learn(c, groups, seq);
+    if (c->standby == SB_NOT)
+        cluster_other_stable(c, hb_msg_is(m, "hv_stable", "1"), seq);
+    else if (hb_msg_is(m, "hv_standby", "0"))
+        cluster_standby_peer_out(c, seq);
+}
+
 void cluster_member_status(struct cluster *c, const struct hb_msg *m, uint64_t seq)
 {
     struct cluster_peer *p = &c->peer;
@@ -242,7 +255,7 @@ void cluster_member_status(struct cluster *c, const struct hb_msg *m, uint64_t s
         peer_alive(c);
     peer_status_set(c, st);
     if (p->haven && groups)
-        cluster_groups_learn(c, groups, seq);
+        haven_status(c, m, groups, seq);
     comm_check(c);
 }
 
@@ -264,11 +277,11 @@ void cluster_member_deliver(struct cluster *c, const struct hb_msg *m, uint64_t 
         c->nodes_known = true;
         comm_check(c);
     } else if (strcmp(t, "starting") == 0) {
-        cluster_resource_starting(c);
+        cluster_resource_starting(c, seq);
     } else if (strcmp(t, "resource") == 0) {
         cluster_resource_report(c, m, seq);
     } else if (strcmp(t, "ask_resources") == 0) {
-        cluster_standby_message(c, m);
+        cluster_standby_message(c, m, seq);
     } else if (strcmp(t, "hb_takeover") == 0) {
         cluster_takeover_message(c, m);
     } else if (strcmp(t, "shutdone") == 0) {

@@ -116,13 +116,32 @@ static uint64_t received_until_ms(const struct cluster *c)
     return c->peer.haven && c->peer.reported ? c->now_ms : c->received_ms + BOTH_STARTING_MS;
 }
 
-void cluster_resource_starting(struct cluster *c)
+void cluster_other_stable(struct cluster *c, bool stable, uint64_t seq)
+{
+    bool was = c->other_stable;
+
+    if (seq < c->peer.stable_seq || c->rs == RS_INIT)
+        return;
+    c->peer.stable_seq = seq;
+    c->other_stable = stable;
+    if (stable && !was) {
+        cluster_log(c, HV_LOG_INFO, "remote resource transition completed.");
+        if (c->rs == RS_STABLE) {
+            cluster_report_send(c, NULL);
+            failback_try(c);
+        }
+    }
+    if (stable && c->rs != RS_STABLE && c->rs != RS_SHUTDOWN && c->peer.reported)
+        become_stable(c);
+}
+
+void cluster_resource_starting(struct cluster *c, uint64_t seq)
 {
     if (c->rs == RS_INIT) {
         cluster_log(c, HV_LOG_INFO, "%s is starting, and so are we", c->cfg.peer);
         return;
     }
-    c->other_stable = false;
+    cluster_other_stable(c, false, seq);
     c->peer.starting_seen = true;
     if (!c->peer.haven)
         cluster_peer_idle(c);
@@ -147,18 +166,6 @@ static void peer_holds_update(struct cluster *c, const struct hb_msg *m, uint64_
     cluster_peer_holds(c, (unsigned)scope);
 }
 
-static void other_stable_set(struct cluster *c)
-{
-    if (c->other_stable)
-        return;
-    c->other_stable = true;
-    cluster_log(c, HV_LOG_INFO, "remote resource transition completed.");
-    if (c->rs == RS_STABLE) {
-        cluster_report_send(c, NULL);
-        failback_try(c);
-    }
-}
-
 void cluster_resource_report(struct cluster *c, const struct hb_msg *m, uint64_t seq)
 {
     if (c->rs == RS_INIT)
@@ -167,10 +174,10 @@ void cluster_resource_report(struct cluster *c, const struct hb_msg *m, uint64_t
     c->peer.reported = true;
     peer_holds_update(c, m, seq);
     if (hb_msg_is(m, "isstable", "1"))
-        other_stable_set(c);
+        cluster_other_stable(c, true, seq);
     else if (hb_msg_is(m, "isstable", "0"))
-        c->other_stable = false;
-    if (c->rs != RS_STABLE && c->rs != RS_SHUTDOWN && c->other_stable)
+        cluster_other_stable(c, false, seq);
+    else if (c->other_stable && c->rs != RS_STABLE && c->rs != RS_SHUTDOWN)
         become_stable(c);
 }
 

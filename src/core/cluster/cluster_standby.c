@@ -184,10 +184,12 @@ static void standby_taken(struct cluster *c)
     cluster_report_send(c, NULL);
 }
 
-void cluster_standby_message(struct cluster *c, const struct hb_msg *m)
+void cluster_standby_message(struct cluster *c, const struct hb_msg *m, uint64_t seq)
 {
     if (c->rs == RS_SHUTDOWN || c->rs == RS_INIT)
         return;
+    if (seq > c->peer.standby_seq)
+        c->peer.standby_seq = seq;
     if (hb_msg_is(m, "info", "me"))
         standby_request(c, m);
     else if (hb_msg_is(m, "info", "other") && c->standby == SB_ME)
@@ -258,6 +260,16 @@ void cluster_standby_cancel(struct cluster *c)
     c->other_stable = true;
     if (giving && c->rs == RS_STABLE && !c->isolated)
         cluster_groups_acquire(c, c->standby_mask);
+}
+
+/* We wait for the peer's next word, but it has left the hand-over: since its last one it has sent a
+ * status that knows of none.  What is still under way gets as long as an answer may take. */
+void cluster_standby_peer_out(struct cluster *c, uint64_t seq)
+{
+    if ((c->standby != SB_OTHER && c->standby != SB_DONE) || seq < c->peer.standby_seq)
+        return;
+    if (c->standby_until_ms > c->now_ms + STANDBY_REPLY_MS)
+        c->standby_until_ms = c->now_ms + STANDBY_REPLY_MS;
 }
 
 void cluster_standby_timers(struct cluster *c)

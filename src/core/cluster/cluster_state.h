@@ -83,7 +83,8 @@ struct cluster_peer {
     uint64_t blind_since_ms; /* its statuses say that it does not hear us; CLUSTER_NEVER */
     /* sequence, heartbeat §4 */
     bool seq_known;
-    uint64_t last_seq, status_seq, groups_seq, tcp_count_seen;
+    uint64_t last_seq, status_seq, groups_seq, stable_seq, tcp_count_seen;
+    uint64_t standby_seq; /* of its last hand-over message */
     unsigned ack_trigger, missing_count;
     struct missing_packet missing[MISSING_MAX];
     uint64_t acked_seq; /* of ours */
@@ -132,7 +133,7 @@ struct cluster {
     bool takeover_pending, takeover_explained;
     bool peer_gone; /* for certain: fenced, granted, or it said good-bye */
     bool fence_needed, fence_asked, witness_asked, witness_refused;
-    uint64_t fence_retry_ms;
+    uint64_t fence_retry_ms, listen_until_ms;
     enum cluster_verdict verdict;
     bool isolated, frozen, maintenance;
     uint64_t giveup_ms; /* ipfail */
@@ -184,7 +185,9 @@ uint64_t cluster_member_next(const struct cluster *c);
 
 /* cluster_resource.c: reports, start-up, shutdown (heartbeat §6) */
 void cluster_resource_begin(struct cluster *c); /* send `starting` */
-void cluster_resource_starting(struct cluster *c);
+void cluster_resource_starting(struct cluster *c, uint64_t seq);
+/* Packets come in any order: `seq` says whether this is news. */
+void cluster_other_stable(struct cluster *c, bool stable, uint64_t seq);
 void cluster_resource_report(struct cluster *c, const struct hb_msg *m, uint64_t seq);
 void cluster_resource_shutdone(struct cluster *c);
 void cluster_resource_timers(struct cluster *c);
@@ -196,7 +199,8 @@ bool cluster_in_transition(const struct cluster *c);
 /* cluster_standby.c: the hand-over of groups (heartbeat §6.4, §6.5) */
 int cluster_standby_begin(struct cluster *c, uint64_t mask);
 int cluster_takeover_ask(struct cluster *c, uint64_t mask);
-void cluster_standby_message(struct cluster *c, const struct hb_msg *m);
+void cluster_standby_message(struct cluster *c, const struct hb_msg *m, uint64_t seq);
+void cluster_standby_peer_out(struct cluster *c, uint64_t seq); /* its status says: no hand-over */
 void cluster_takeover_message(struct cluster *c, const struct hb_msg *m);
 void cluster_standby_cancel(struct cluster *c);
 void cluster_standby_advance(struct cluster *c); /* a group of it has changed */
