@@ -177,13 +177,16 @@ static void check_reads(struct model *m)
         return;
     collect(m);
     for (unsigned b = 0; b < BLOCKS && !m->failed; b++) {
-        uint32_t value;
         if (block_busy(m, b))
             continue;
-        if (duo_read(m->d, m->primary, block_sector(b), BLOCK_SECTORS, &value))
-            m->failed = "a read failed though a good disk was there";
-        else if (value == UINT32_MAX || value < m->acked[b])
-            m->failed = "a read gave less than what was acknowledged";
+        /* Sector by sector: a power loss may tear what was not settled. */
+        for (unsigned s = 0; s < BLOCK_SECTORS && !m->failed; s++) {
+            uint32_t value;
+            if (duo_read(m->d, m->primary, block_sector(b) + s, 1, &value))
+                m->failed = "a read failed though a good disk was there";
+            else if (value == UINT32_MAX || value < m->acked[b])
+                m->failed = "a read gave less than what was acknowledged";
+        }
     }
 }
 
