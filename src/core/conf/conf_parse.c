@@ -230,11 +230,14 @@ static bool parse_plugins(struct conf_parser *p, struct conf_tree_resource *owne
             hv_text_addf(&t, "%s%s", t.length ? " " : "", p->lx->token.text);
             conf_lexer_next(p->lx);
         }
-        if (t.length)
+        if (t.length) {
             *CONF_PUSH(p->notes.arena, owner->plugins, owner->n_plugins) =
                 conf_strdup(p->notes.arena, t.s);
+            conf_parse_semicolon(p);
+        } else {
+            conf_parse_name(p, "the name of a plugin");
+        }
         hv_text_free(&t);
-        conf_parse_semicolon(p);
     }
     return true;
 }
