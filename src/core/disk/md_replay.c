@@ -186,12 +186,16 @@ static int by_extent(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* From slots, most of them empty, to extents in order, each once. */
 static void collect(struct md_replay *out)
 {
-    uint32_t n = 0;
+    uint32_t used = 0, n = 0;
 
-    qsort(out->extents, MD_REPLAY_SLOTS, sizeof out->extents[0], by_extent);
-    for (uint32_t i = 0; i < MD_REPLAY_SLOTS && out->extents[i] != ACTLOG_NO_EXTENT; i++)
+    for (uint32_t i = 0; i < MD_REPLAY_SLOTS; i++)
+        if (out->extents[i] != ACTLOG_NO_EXTENT)
+            out->extents[used++] = out->extents[i];
+    qsort(out->extents, used, sizeof out->extents[0], by_extent);
+    for (uint32_t i = 0; i < used; i++)
         if (!n || out->extents[n - 1] != out->extents[i])
             out->extents[n++] = out->extents[i];
     out->count = n;
