@@ -5,13 +5,13 @@
 
 #include "havend.h"
 
-static json_t *status_nodes(const struct cluster_status *st)
+/* In the order of the configuration, on both nodes. */
+static json_t *status_nodes(const struct havend *h, const struct cluster_status *st)
 {
     json_t *nodes = json_array();
 
-    for (int i = 0; i < 2; i++) {
-        if (!st->node[i].name[0])
-            continue;
+    for (size_t n = 0; n < h->conf->cluster->n_nodes; n++) {
+        int i = h->conf->cluster->nodes[n].me ? CLUSTER_ME : CLUSTER_PEER;
         json_t *node = json_pack("{s:s, s:s, s:b, s:b, s:I, s:I}", "name", st->node[i].name,
             "status", st->node[i].status, "me", i == CLUSTER_ME, "haven", st->node[i].haven,
             "generation", (json_int_t)st->node[i].generation, "deadtime_ms",
@@ -119,7 +119,7 @@ json_t *havend_status(struct havend *h)
     cluster_status_get(h->cluster, loop_clock_ms(), &st);
     json_t *status = json_pack("{s:s, s:i, s:s, s:s}", "node", h->node, "pid", (int)getpid(),
         "version", HAVEN_VERSION, "held", st.held);
-    json_object_set_new(status, "nodes", status_nodes(&st));
+    json_object_set_new(status, "nodes", status_nodes(h, &st));
     json_object_set_new(status, "links", status_links(&st));
     json_object_set_new(status, "pings", status_pings(&st));
     json_object_set_new(status, "groups", status_groups(h, &st));
