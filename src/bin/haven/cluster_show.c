@@ -190,7 +190,7 @@ static void show_group(struct hv_text *to, const json_t *cluster, const json_t *
         hv_text_addf(to, "  !    %s%s%.60s\n", ctl_string(g, "state"),
             *ctl_string(g, "reason") ? ": " : "", ctl_string(g, "reason"));
     if (ctl_integer(g, "failures_here", 0))
-        hv_text_addf(to, "  !    could not be started here %d times; haven retry forgets it\n",
+        hv_text_addf(to, "  !    failed here %d times; haven retry forgets that\n",
             (int)ctl_integer(g, "failures_here", 0));
     if (!here)
         return;

@@ -316,6 +316,17 @@ static void arguments_come_before_the_action(void **state)
     assert_string_equal(diag.text, "one two stop");
 }
 
+/* The guide's own script begins with its first command. */
+static void a_script_without_interpreter_line_is_run_by_the_shell(void **state)
+{
+    struct hv_diag diag;
+
+    (void)state;
+    script_write("/etc/ha.d/resource.d", "plain", "echo by hand; exit 0\n");
+    assert_int_equal(script("plain", AGENT_START, &diag), AGENT_OK);
+    assert_string_equal(diag.text, "by hand");
+}
+
 static void status_is_read_from_what_is_said_not_from_the_exit_code(void **state)
 {
     static const struct {
@@ -424,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_volume_that_is_not_there_is_stopped),
         cmocka_unit_test(a_primary_without_data_is_dead),
         cmocka_unit_test(arguments_come_before_the_action),
+        cmocka_unit_test(a_script_without_interpreter_line_is_run_by_the_shell),
         cmocka_unit_test(status_is_read_from_what_is_said_not_from_the_exit_code),
         cmocka_unit_test(a_script_that_does_not_know_status_is_not_asked),
         cmocka_unit_test(what_is_held_already_is_not_started),
