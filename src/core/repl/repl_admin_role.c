@@ -180,27 +180,62 @@ int repl_verb_primary(struct repl *r, struct repl_admin_action *a)
     return a->changed ? SS_SUCCESS : SS_NOTHING_TO_DO;
 }
 
-int repl_verb_secondary(struct repl *r, struct repl_admin_action *a)
+static bool frozen(const struct repl *r)
+{
+    for (uint32_t i = 0; i < r->config.volumes; i++)
+        if (repl_suspended(&r->volumes[i]))
+            return true;
+    return false;
+}
+
+/* Nobody may begin to write any more, or may again. */
+static void allow_writers(struct repl *r, bool allow)
+{
+    for (uint32_t i = 0; i < r->config.volumes; i++)
+        r->volumes[i].ctl.primary_durable = allow && r->role == R_PRIMARY;
+}
+
+static int demote(struct repl *r)
 {
     const struct drbd_state mask = {.role = R_MASK}, val = {.role = R_SECONDARY};
-    int rv;
+    int rv = repl_all_change(r, &mask, &val, REPL_CHG_VERBOSE, "secondary");
 
+    if (rv != SS_SUCCESS) {
+        allow_writers(r, true);
+        return rv;
+    }
+    for (uint32_t i = 0; i < r->config.volumes; i++) {
+        struct repl_volume *v = &r->volumes[i];
+        if (v->disk_open && v->state.disk >= D_INCONSISTENT)
+            repl_uuid_role_bit(v);
+        if (v->state.conn >= C_WF_REPORT_PARAMS)
+            repl_send_state(v, &v->state);
+    }
+    return rv;
+}
+
+int repl_verb_secondary(struct repl *r, struct repl_admin_action *a)
+{
     if (a->phase == 0) {
         if (a->args.device_open && r->role == R_PRIMARY)
             return SS_DEVICE_IN_USE;
-        rv = repl_all_change(r, &mask, &val, REPL_CHG_VERBOSE, "secondary");
-        if (rv != SS_SUCCESS)
-            return rv;
-        for (uint32_t i = 0; i < r->config.volumes; i++) {
-            struct repl_volume *v = &r->volumes[i];
-            v->ctl.primary_durable = false;
-            if (v->disk_open && v->state.disk >= D_INCONSISTENT)
-                repl_uuid_role_bit(v);
-            if (v->state.conn >= C_WF_REPORT_PARAMS)
-                repl_send_state(v, &v->state);
-        }
+        allow_writers(r, false);
         a->phase = 1;
     }
-    rv = repl_admin_durable(r, a, NULL);
-    return rv;
+    if (a->phase == 1) {
+        int rv;
+        /* What was begun as Primary ends as Primary: the peer is told of the role only when no write is
+         * under way that it has not got. */
+        if (!repl_data_app_idle(r) && frozen(r)) {
+            allow_writers(r, true);
+            return SS_DEVICE_IN_USE;
+        }
+        if (!repl_data_app_idle(r))
+            return REPL_ADMIN_WAIT;
+        rv = demote(r);
+        if (rv != SS_SUCCESS)
+            return rv;
+        a->phase = 2;
+    }
+    return repl_admin_durable(r, a, NULL);
 }

@@ -220,6 +220,11 @@ bool repl_data_app_ready(const struct repl *r, uint16_t volume)
     return volume < r->config.volumes && repl_pool_left(&r->data.ops) > 0;
 }
 
+bool repl_data_app_idle(const struct repl *r)
+{
+    return r->data.ops.used == 0;
+}
+
 void repl_data_timer(struct repl *r, enum repl_timer timer)
 {
     if (timer == REPL_T_BARRIER)

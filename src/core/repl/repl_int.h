@@ -222,6 +222,8 @@ int repl_data_new(struct repl *r); /* pools; HV_ENOMEM */
 void repl_data_free(struct repl *r);
 void repl_data_app(struct repl *r, const struct repl_event *ev); /* REPL_EV_APP */
 bool repl_data_app_ready(const struct repl *r, uint16_t volume);
+/* Every application request has been answered: the role may change. */
+bool repl_data_app_idle(const struct repl *r);
 /* Room for one receive of up to 256 KiB on the data socket, whatever is in it?  (The meta socket is always
  * read: what the data socket waits for may be an ack.) */
 bool repl_data_recv_ready(const struct repl *r);
