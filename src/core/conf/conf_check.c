@@ -184,9 +184,30 @@ static void check_disk(
         }
 }
 
+/* Most often a host name that is spelled differently. */
+static void check_me(struct conf_parser *p)
+{
+    const char **names = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->tree->n_resources; i++) {
+        const struct conf_tree_resource *res = p->tree->resources[i];
+        if (res->me)
+            return;
+        for (size_t h = 0; h < res->n_hosts; h++)
+            for (size_t k = 0; k < res->hosts[h]->n_names; k++)
+                *CONF_PUSH(p->notes.arena, names, n) = res->hosts[h]->names[k];
+    }
+    if (n && !p->conf->reports.errors)
+        conf_warn(&p->notes, p->tree->resources[0]->pos,
+            conf_did_you_mean(&p->notes, p->request->node, names, n),
+            "no resource is for this node, '%s'", p->request->node);
+}
+
 void conf_check_resources(struct conf_parser *p)
 {
     check_uses(p);
+    check_me(p);
     for (size_t i = 0; i < p->conf->n_resources; i++) {
         check_primaries(p, p->tree->resources[i], &p->conf->resources[i]);
         check_net(p, p->tree->resources[i], &p->conf->resources[i]);

@@ -158,10 +158,38 @@ static void item_filesystem(struct conf_parser *p, struct conf_pos pos, struct c
             item->mount.directory);
 }
 
+struct script_names {
+    struct conf_parser *p;
+    const char **names;
+    size_t n;
+};
+
+static void script_name(void *to, const char *path)
+{
+    struct script_names *in = to;
+    const char *slash = strrchr(path, '/');
+
+    *CONF_PUSH(in->p->notes.arena, in->names, in->n) =
+        conf_strdup(in->p->notes.arena, slash ? slash + 1 : path);
+}
+
+/* What may have been meant, of the scripts that are there and of those that need not be. */
+static const char *script_hint(struct conf_parser *p, const char *script)
+{
+    static const char *const known[] = {"IPaddr", "IPaddr2", "IPv6addr", "drbddisk", "Filesystem"};
+    struct script_names found = {.p = p};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        script_name(&found, known[i]);
+    if (p->request->files.glob(p->request->files.arg,
+            conf_parse_rooted(p, "/etc/ha.d/resource.d/*"), script_name, &found))
+        return NULL;
+    return conf_did_you_mean(&p->notes, script, found.names, found.n);
+}
+
 void conf_script_check(struct conf_parser *p, struct conf_pos pos, const char *script)
 {
     static const char *const directories[] = {"/etc/ha.d/resource.d", "/etc/init.d"};
-    static const char *const known[] = {"IPaddr", "IPaddr2", "IPv6addr", "drbddisk", "Filesystem"};
 
     if (strchr(script, '/')) {
         conf_error(&p->notes, pos, "put it into /etc/ha.d/resource.d and write its name only",
@@ -182,7 +210,7 @@ void conf_script_check(struct conf_parser *p, struct conf_pos pos, const char *s
                 "script '%s' cannot be run", script);
         return;
     }
-    conf_error(&p->notes, pos, conf_did_you_mean(&p->notes, script, known, 5),
+    conf_error(&p->notes, pos, script_hint(p, script),
         "script '%s' is neither in /etc/ha.d/resource.d nor in /etc/init.d", script);
 }
 

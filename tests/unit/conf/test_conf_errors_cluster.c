@@ -201,6 +201,9 @@ static const struct error_case cases[] = {
     {FILE_HARESOURCES, "ct74 drbddisk::r0 filesystem::/dev/drbd0::/nfs::ext4\n",
         "/etc/ha.d/haresources:1: script 'filesystem' is neither in /etc/ha.d/resource.d nor in "
         "/etc/init.d; did you mean 'Filesystem'?\n"},
+    {FILE_HARESOURCES, "ct74 killnfs\n",
+        "/etc/ha.d/haresources:1: script 'killnfs' is neither in /etc/ha.d/resource.d nor in "
+        "/etc/init.d; did you mean 'killnfsd'?\n"},
     {FILE_HARESOURCES, "ct74 /etc/x\n",
         "/etc/ha.d/haresources:1: '/etc/x' is a path; put it into /etc/ha.d/resource.d and write "
         "its name only\n"},

@@ -72,10 +72,15 @@ static void me_and_peer_follow_the_node(void **state)
 
 static void a_node_that_is_not_named_has_no_me(void **state)
 {
-    struct conf *conf = read_r0("", VOLUME HOSTS, "elsewhere");
+    struct conf *conf;
 
+    assert_int_equal(fake_read_drbd("resource r0 {\n" VOLUME HOSTS "}\n", "ct47", &conf), HV_OK);
     assert_null(conf_resource_find(conf, "r0")->me);
     assert_null(conf_resource_find(conf, "r0")->peer);
+    char *reports = fake_reports(conf);
+    assert_string_equal(reports, "/etc/drbd.conf:1: warning: no resource is for this node, 'ct47'; "
+                                 "did you mean 'ct74'?\n");
+    free(reports);
     conf_free(conf);
 }
 
