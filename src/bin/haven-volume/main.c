@@ -12,13 +12,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hv_assert.h"
 #include "hv_text.h"
 #include "vol.h"
 
-enum { LOOP_ENTRIES = 1024, END_TURNS = 300 };
+enum { LOOP_ENTRIES = 1024, END_TURNS = 300, PID_TRIES = 40, PID_PAUSE_MS = 50 };
 
 struct options {
     bool foreground;
@@ -73,20 +74,30 @@ static void process_harden(void)
         close(fd);
 }
 
-/* The lock on the pid file says that we run; the descriptor is kept for life. */
+/* The lock on the pid file says that we run; the descriptor is kept for life.  One who is just ending
+ * is waited for; his file may be gone from the directory by the time its lock is ours. */
 static int pid_file_lock(const struct vol *v, struct hv_diag *diag)
 {
+    const struct timespec pause = {.tv_nsec = PID_PAUSE_MS * 1000000L};
     char path[VOL_PATH_MAX + 128];
+    struct stat ours, theirs;
 
     snprintf(path, sizeof path, "%s/run/haven/volume-%s.pid", v->root, v->name);
     ctl_make_parents(path);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
-        hv_diag_set(diag, "%s: %s", path,
-            errno == EWOULDBLOCK ? "haven-volume already runs for this resource" : strerror(errno));
-        return HV_EBUSY;
+    hv_diag_set(diag, "%s: haven-volume already runs for this resource", path);
+    for (int i = 0; i < PID_TRIES; i++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0) {
+            hv_diag_set(diag, "%s: %s", path, strerror(errno));
+            return HV_EIO;
+        }
+        if (!flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &ours) && !stat(path, &theirs) &&
+            ours.st_ino == theirs.st_ino)
+            return fd;
+        close(fd);
+        nanosleep(&pause, NULL);
     }
-    return fd;
+    return HV_EBUSY;
 }
 
 static void pid_file_write(int fd)
@@ -188,19 +199,21 @@ static void vol_end(struct vol *v)
 
     if (v->loop) {
         vol_front_end(v);
-        ctl_server_free(v->ctl);
         vol_link_end(v);
-        /* The last words, on both kinds of sockets. */
         for (int i = 0; i < END_TURNS && v->net && !net_idle(v->net); i++)
             loop_turn(v->loop, 10);
-        loop_turn(v->loop, 0);
-        loop_turn(v->loop, 0);
     }
     for (uint32_t i = 0; i < v->volumes; i++)
         vol_disk_close(&v->volume[i]);
     vol_engine_end(v);
     snprintf(path, sizeof path, "%s/run/haven/volume-%s.pid", v->root, v->name);
     unlink(path);
+    /* Last: whoever asked us to end waits for this connection to close. */
+    if (v->ctl) {
+        ctl_server_free(v->ctl);
+        loop_turn(v->loop, 0);
+        loop_turn(v->loop, 0);
+    }
 }
 
 int main(int argc, char **argv)

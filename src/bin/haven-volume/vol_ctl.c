@@ -39,7 +39,7 @@ static void publish_run(struct loop_hook *hook)
     struct vol *v = publisher;
 
     (void)hook;
-    if (!v->changed)
+    if (!v->changed || !v->repl)
         return;
     v->changed = false;
     if (!ctl_has_subscribers(v->ctl))
@@ -84,7 +84,9 @@ static void handle(void *arg, struct ctl_request *r)
 {
     struct vol *v = arg;
 
-    if (!strcmp(r->verb, "ping")) {
+    if (!v->repl) {
+        ctl_reply_error(r, CMD_EXIT_OTHER, "%s is going down", v->name);
+    } else if (!strcmp(r->verb, "ping")) {
         ctl_reply(r, json_pack("{s:s, s:i, s:s}", "resource", v->name, "pid", (int)getpid(),
                          "version", HAVEN_VERSION));
     } else if (!strcmp(r->verb, "status") || !strcmp(r->verb, "subscribe")) {

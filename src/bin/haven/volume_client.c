@@ -15,6 +15,8 @@
 
 extern char **environ;
 
+enum { END_MS = 10000 };
+
 /* ---------------------------------------------------------------------------------------- selecting */
 
 static int target_add(struct volume_target **targets, size_t *n,
@@ -86,6 +88,17 @@ int volume_select(const struct cmd_context *ctx, const struct conf *conf, const 
 
 /* ------------------------------------------------------------------------------------------- calling */
 
+/* After "down" the process ends, and its disk is free only then. */
+static void wait_for_end(struct ctl_link *link)
+{
+    uint64_t until_ms = loop_clock_ms() + END_MS;
+    struct hv_diag ignored;
+    json_t *event = NULL;
+
+    while (loop_clock_ms() < until_ms && !ctl_link_event(link, END_MS, &event, &ignored))
+        json_decref(event);
+}
+
 int volume_call(const struct cmd_context *ctx, const char *resource, json_t *request,
     uint32_t timeout_ms, json_t **reply, struct hv_diag *diag)
 {
@@ -97,7 +110,20 @@ int volume_call(const struct cmd_context *ctx, const char *resource, json_t *req
         hv_diag_set(diag, "%s: path too long", ctx->root);
         return HV_EINVAL;
     }
-    return ctl_call(path, request, timeout_ms, reply, diag);
+    bool down = !strcmp(ctl_string(request, "verb"), "down");
+    if (!down)
+        return ctl_call(path, request, timeout_ms, reply, diag);
+    struct ctl_link *link;
+    int rv = ctl_link_open(path, &link, diag);
+    if (rv) {
+        json_decref(request);
+        return rv;
+    }
+    rv = ctl_link_call(link, request, timeout_ms, reply, diag);
+    if (!rv && ctl_flag(*reply, "ok"))
+        wait_for_end(link);
+    ctl_link_close(link);
+    return rv;
 }
 
 json_t *volume_status(const struct cmd_context *ctx, const char *resource)
