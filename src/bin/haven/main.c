@@ -65,12 +65,30 @@ static const char *node_name(void)
     return name;
 }
 
+/* The old form: `drbdadm -- --force create-md r0`.  What stands between "--" and the verb belongs behind
+ * the verb's own words. */
+static int move_backend_options(int i, int argc, char **argv)
+{
+    int first = i + 1, verb = first;
+
+    while (verb < argc && argv[verb][0] == '-')
+        verb++;
+    for (int moved = verb - first; moved > 0; moved--) {
+        char *option = argv[first];
+        memmove(argv + first, argv + first + 1, sizeof *argv * (size_t)(argc - first - 1));
+        argv[argc - 1] = option;
+    }
+    return first;
+}
+
 /* Reads the options before the verb; returns the index of the verb, or -1 after a complaint. */
 static int parse_options(struct cmd_context *ctx, int argc, char **argv)
 {
     int i = 1;
 
     for (; i < argc && argv[i][0] == '-'; i++) {
+        if (!strcmp(argv[i], "--"))
+            return move_backend_options(i, argc, argv);
         if (!strcmp(argv[i], "--root") || !strcmp(argv[i], "-c") ||
             !strcmp(argv[i], "--config-file")) {
             if (i + 1 == argc) {
