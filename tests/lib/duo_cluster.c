@@ -173,10 +173,10 @@ bool duo_runs(const struct duo *d, int node, unsigned group)
     return d->node[node].service[group] == DUO_RUNNING;
 }
 
-/* Anything of it may be alive. */
+/* Anything of it may be alive and write. */
 static bool occupied(const struct duo *d, int node, unsigned group)
 {
-    return d->node[node].service[group] != DUO_STOPPED;
+    return d->node[node].service[group] != DUO_STOPPED && !d->node[node].frozen;
 }
 
 static void invariant_check(struct duo *d)

@@ -335,6 +335,7 @@ static void timers_run(struct cluster *c)
     cluster_takeover_try(c);
     cluster_resource_timers(c);
     cluster_groups_timers(c);
+    cluster_freeze_check(c);
     stall_forget(c);
 }
 

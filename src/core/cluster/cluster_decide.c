@@ -29,13 +29,16 @@ static bool peer_primary(const struct cluster *c)
 }
 
 /* A reply that came while the peer was already missing one heartbeat shows that it is not our own cable
- * that was pulled: before that, the peer's last packet and the ping node's last reply say the same. */
+ * that was pulled: before that, the peer's last packet and the ping node's last reply say the same.  And it
+ * must be fresh, or the cable may have been pulled since. */
 static bool ping_confirms(const struct cluster *c)
 {
-    uint64_t after_ms = c->peer.silent_ms + c->cfg.keepalive_ms * 3 / 2;
+    uint64_t pause_ms = c->cfg.keepalive_ms * 3 / 2;
+    uint64_t after_ms = c->peer.silent_ms + pause_ms;
 
     for (unsigned i = 0; i < c->cfg.pings_count; i++)
-        if (c->ping[i].alive && c->ping[i].heard_ms > after_ms)
+        if (c->ping[i].alive && c->ping[i].heard_ms > after_ms &&
+            c->now_ms - c->ping[i].heard_ms <= pause_ms)
             return true;
     return false;
 }
@@ -168,6 +171,80 @@ static bool volumes_primary(const struct cluster *c)
     return false;
 }
 
+static bool holds_anything(const struct cluster *c)
+{
+    for (unsigned i = 0; i < c->cfg.groups_count; i++)
+        if (c->group[i].side[CLUSTER_ME].state != CLUSTER_GROUP_IDLE)
+            return true;
+    return volumes_primary(c);
+}
+
+/* When this node last heard anybody. */
+static uint64_t heard_ms(const struct cluster *c)
+{
+    uint64_t heard = c->peer.heard_ms;
+
+    for (unsigned i = 0; i < c->cfg.pings_count; i++)
+        if (c->ping[i].heard_ms > heard)
+            heard = c->ping[i].heard_ms;
+    return heard;
+}
+
+/* A node that is cut off must have stopped writing before its peer takes over.  The peer does so one
+ * deadtime after our last heartbeat, which left at most a keepalive before the cut: half a keepalive
+ * before that we freeze.  It costs nothing but a pause when somebody is heard again. */
+static uint64_t freeze_at_ms(const struct cluster *c)
+{
+    uint64_t early = c->cfg.keepalive_ms * 3 / 2;
+    uint64_t silence_ms = c->cfg.deadtime_ms > 2 * early ? c->cfg.deadtime_ms - early : early;
+
+    if (!c->peer.present || !c->cfg.pings_count || !c->comm_up || c->peer_gone ||
+        !holds_anything(c))
+        return CLUSTER_NEVER;
+    return heard_ms(c) + silence_ms;
+}
+
+static void frozen_set(struct cluster *c, bool frozen)
+{
+    if (c->frozen == frozen)
+        return;
+    c->frozen = frozen;
+    c->frozen_ms = c->now_ms;
+    c->frozen_seq = c->seq;
+    cluster_log(c, HV_LOG_WARN, frozen ? "nobody answers: I/O is frozen" : "I/O goes on");
+    cluster_notify_send(c, CLUSTER_NOTIFY_STATE, "node %s %s", c->cfg.me,
+        frozen ? "frozen" : "not frozen any more");
+    cluster_effect_add(c, frozen ? CLUSTER_FX_FREEZE : CLUSTER_FX_THAW);
+}
+
+/* The peer may have taken over just before it was heard again: not until it has heard a heartbeat that we
+ * sent since, and says that it has none of what we hold.  With a ping node alone, not until the peer is
+ * declared dead. */
+static bool may_thaw(const struct cluster *c)
+{
+    if (!c->peer.alive)
+        return cluster_pings_alive(c) > 0;
+    if (c->peer.haven ? c->peer.echo_seq <= c->frozen_seq : c->peer.heard_ms <= c->frozen_ms)
+        return false;
+    for (unsigned i = 0; i < c->groups; i++)
+        if (c->group[i].side[CLUSTER_ME].state != CLUSTER_GROUP_IDLE &&
+            c->group[i].side[CLUSTER_PEER].state != CLUSTER_GROUP_IDLE)
+            return false;
+    return true;
+}
+
+void cluster_freeze_check(struct cluster *c)
+{
+    uint64_t at_ms = freeze_at_ms(c);
+
+    if (c->isolated)
+        return;
+    if (!c->frozen)
+        frozen_set(c, c->now_ms >= at_ms);
+    else if (at_ms == CLUSTER_NEVER || (c->now_ms < at_ms && may_thaw(c)))
+        frozen_set(c, false);
+}
+
 static void isolate(struct cluster *c)
 {
     c->isolated = true;
@@ -175,10 +252,8 @@ static void isolate(struct cluster *c)
         c->cfg.peer);
     cluster_notify_send(c, CLUSTER_NOTIFY_STATE, "node %s is isolated", c->cfg.me);
     cluster_standby_cancel(c);
-    if (cluster_mask_claimed(c, CLUSTER_ME) || volumes_primary(c)) {
-        c->frozen = true;
-        cluster_effect_add(c, CLUSTER_FX_FREEZE);
-    }
+    if (holds_anything(c))
+        frozen_set(c, true);
     cluster_groups_release(c, cluster_mask_all(c));
     if (c->rs != RS_SHUTDOWN)
         c->rs = RS_STARTING;
@@ -189,10 +264,7 @@ static void rejoin(struct cluster *c)
     c->isolated = false;
     cluster_log(c, HV_LOG_NOTICE, "The network is back: joining again.");
     cluster_notify_send(c, CLUSTER_NOTIFY_STATE, "node %s is not isolated any more", c->cfg.me);
-    if (c->frozen) {
-        c->frozen = false;
-        cluster_effect_add(c, CLUSTER_FX_THAW);
-    }
+    frozen_set(c, false);
     c->takeover_explained = false;
     c->peer.silent_ms = c->now_ms;
     c->listen_until_ms = c->now_ms + c->peer.deadtime_ms;
@@ -216,9 +288,13 @@ void cluster_isolation_check(struct cluster *c)
 
 uint64_t cluster_decide_next(const struct cluster *c)
 {
+    uint64_t next = CLUSTER_NEVER;
+
     if (c->takeover_pending && c->verdict == CLUSTER_WAIT_FENCE && !c->fence_asked)
-        return c->fence_retry_ms;
+        next = c->fence_retry_ms;
     if (c->takeover_pending && c->verdict == CLUSTER_WAIT_PEER)
-        return c->listen_until_ms;
-    return CLUSTER_NEVER;
+        next = c->listen_until_ms;
+    if (!c->frozen && !c->isolated && freeze_at_ms(c) < next)
+        next = freeze_at_ms(c);
+    return next;
 }

@@ -24,6 +24,7 @@ void cluster_status_send(struct cluster *c)
     hb_msg_add(m, "protocol", "1");
     hb_msg_add(m, "haven", "1");
     hb_msg_add(m, "hv_see", c->peer.alive ? "1" : "0");
+    hb_msg_addf(m, "hv_heard", "%llx", (unsigned long long)c->peer.status_seq);
     hb_msg_add(m, "hv_stable", c->rs == RS_STABLE ? "1" : "0");
     hb_msg_add(m, "hv_standby", c->standby == SB_NOT ? "0" : "1");
     cluster_groups_text(c, groups, sizeof groups);
@@ -225,6 +226,9 @@ static void peer_sees_me(struct cluster *c, bool sees)
 static void haven_status(
     struct cluster *c, const struct hb_msg *m, const char *groups, uint64_t seq)
 {
+    c->peer.echo_seq = 0;
+    if (hb_msg_is(m, "hv_see", "1") && hb_msg_get_number(m, "hv_heard", 16, &c->peer.echo_seq) != 0)
+        return;
     cluster_groups_learn(c, groups, seq);
     if (c->standby == SB_NOT)
         cluster_other_stable(c, hb_msg_is(m, "hv_stable", "1"), seq);

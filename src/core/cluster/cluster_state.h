@@ -85,6 +85,7 @@ struct cluster_peer {
     bool seq_known;
     uint64_t last_seq, status_seq, groups_seq, stable_seq, tcp_count_seen;
     uint64_t standby_seq; /* of its last hand-over message */
+    uint64_t echo_seq;    /* our last status that it has heard, by its own word */
     unsigned ack_trigger, missing_count;
     struct missing_packet missing[MISSING_MAX];
     uint64_t acked_seq; /* of ours */
@@ -133,7 +134,7 @@ struct cluster {
     bool takeover_pending, takeover_explained;
     bool peer_gone; /* for certain: fenced, granted, or it said good-bye */
     bool fence_needed, fence_asked, witness_asked, witness_refused;
-    uint64_t fence_retry_ms, listen_until_ms;
+    uint64_t fence_retry_ms, listen_until_ms, frozen_ms, frozen_seq;
     enum cluster_verdict verdict;
     bool isolated, frozen, maintenance;
     uint64_t giveup_ms; /* ipfail */
@@ -237,6 +238,8 @@ void cluster_takeover_try(struct cluster *c);
  * missing.  This is where a third vote has its say. */
 enum cluster_verdict cluster_may_take_over(struct cluster *c);
 void cluster_isolation_check(struct cluster *c);
+/* Freezes before the peer may take over, thaws when somebody is heard. */
+void cluster_freeze_check(struct cluster *c);
 uint64_t cluster_decide_next(const struct cluster *c);
 
 /* cluster_client.c: what Heartbeat leaves to client programs: ipfail (§12.3), dopd (§12.4), and the
