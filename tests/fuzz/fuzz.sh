@@ -13,6 +13,8 @@ for target; do
     name=${name#fuzz_}
     mkdir "$work/$name"
     echo "== $name"
-    "$target" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=8192 -timeout=10 -print_final_stats=1 \
+    dict=$(dirname "$corpus")/$name.dict
+    [ -f "$dict" ] || dict=/dev/null
+    "$target" -dict="$dict" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=8192 -timeout=10 -print_final_stats=1 \
         -verbosity=0 "$work/$name" "$corpus/$name"
 done

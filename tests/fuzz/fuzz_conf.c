@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as configuration files.  The first byte says which file they are; the others are the
- * guide's, or missing.  What is accepted must come out of a dump as it went in. */
+/* Any bytes as configuration files.  The first byte says which file they are, and with INSIDE that they
+ * are statements of a resource that is complete without them; the other files are the guide's, or
+ * missing.  What is accepted must come out of a dump as it went in. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const targets[] = {"/etc/drbd.conf", "/etc/haven/haven.conf", "/etc/ha.d/ha.cf",
     "/etc/ha.d/haresources", "/etc/ha.d/authkeys", "/etc/exports", "/etc/drbd.d/drbd_basic.cfg"};
 
-enum { TARGETS = sizeof targets / sizeof targets[0] };
+enum { TARGETS = sizeof targets / sizeof targets[0], INSIDE = 0x40, WITH_CLUSTER = 0x80 };
+
+static const char before[] = "resource r1 {\n"
+                             "device /dev/drbd1; disk /dev/sdc1; meta-disk internal;\n"
+                             "on ct74 { address 10.0.0.1:7789; }\n"
+                             "on ct75 { address 10.0.0.2:7789; }\n"
+                             "}\n"
+                             "resource r0 {\n"
+                             "on ct74 { device /dev/drbd0; disk /dev/sdb1; meta-disk internal;\n"
+                             "address 10.0.0.1:7788; }\n"
+                             "on ct75 { device /dev/drbd0; disk /dev/sdb1; meta-disk internal;\n"
+                             "address 10.0.0.2:7788; }\n";
 
 /* The dump without its comments, which name files and lines. */
 static void dump(const struct conf *conf, struct hv_text *out)
@@ -56,19 +68,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size)
         return 0;
-    char *text = strndup((const char *)data + 1, size - 1);
-    if (!text)
-        return 0;
+    const char *path = targets[data[0] % TARGETS];
+    bool inside = data[0] & INSIDE;
+    struct hv_text text = {0};
+    hv_text_add(&text, inside ? before : "");
+    hv_text_addn(&text, (const char *)data + 1, size - 1);
+    hv_text_add(&text, inside ? "}\n" : "");
     if (data[0] % TARGETS > 1)
         fake_guide(&fake);
-    fake_set(&fake, targets[data[0] % TARGETS], text);
-    int rc = fake_read(&fake, "ct74", data[0] & 0x80 || data[0] % TARGETS > 0, &conf);
+    fake_set(&fake, path, hv_text_str(&text));
+    int rc = fake_read(&fake, "ct74", data[0] & WITH_CLUSTER || data[0] % TARGETS > 0, &conf);
     if ((rc == 0) != (conf->reports.errors == 0) && rc != HV_ENOENT)
         abort();
     free(fake_reports(conf));
     if (!rc)
         round_trip(conf);
     conf_free(conf);
-    free(text);
+    hv_text_free(&text);
     return 0;
 }

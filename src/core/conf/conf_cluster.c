@@ -123,7 +123,7 @@ static void parse_authkey_line(
             &p->notes, line->pos, "give it another number", "key %u stands a second time", id);
     if ((int)id == *active)
         p->cluster->active_key = *active;
-    key_set(p, line->pos, id, line->words[1], line->n == 3 ? line->words[2] : NULL, true);
+    key_set(p, line->pos, id, line->words[1], line->n == 3 ? line->words[2] : NULL, false);
 }
 
 void conf_parse_authkeys(struct conf_parser *p, const char *path)

@@ -21,7 +21,7 @@ static bool is_plain(const char *s)
     return true;
 }
 
-/* Quoted where the lexer would need it.  The text is good until the next but one call. */
+/* Quoted where the lexer would need it.  The text is good until the next call with this scratch. */
 static const char *quoted(struct hv_text *scratch, const char *s)
 {
     hv_text_free(scratch);

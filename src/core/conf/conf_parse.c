@@ -335,7 +335,7 @@ static void parse_resource_statement(struct conf_parser *p, struct conf_tree_res
     }
 }
 
-void conf_parse_resource(struct conf_parser *p)
+static void parse_resource(struct conf_parser *p)
 {
     struct conf_pos pos = p->lx->token.pos;
 
@@ -357,7 +357,7 @@ void conf_parse_resource(struct conf_parser *p)
         parse_resource_statement(p, res);
 }
 
-void conf_parse_common(struct conf_parser *p)
+static void parse_common(struct conf_parser *p)
 {
     struct conf_pos pos = p->lx->token.pos;
     struct conf_tree_resource *res = conf_alloc(p->notes.arena, sizeof *res);
@@ -534,9 +534,9 @@ static void parse_top(struct conf_parser *p)
         } else if (conf_parse_keyword(p, "global")) {
             parse_global(p);
         } else if (conf_parse_keyword(p, "common")) {
-            conf_parse_common(p);
+            parse_common(p);
         } else if (conf_parse_keyword(p, "resource")) {
-            conf_parse_resource(p);
+            parse_resource(p);
         } else if (conf_parse_keyword(p, "skip")) {
             parse_skip(p);
         } else if (conf_parse_keyword(p, "include")) {

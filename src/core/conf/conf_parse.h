@@ -47,8 +47,6 @@ void conf_parse_haresources(struct conf_parser *p, const char *path);
 void conf_parse_exports(struct conf_parser *p, const char *path);
 
 /* Sections, with their keyword at hand. */
-void conf_parse_resource(struct conf_parser *p);
-void conf_parse_common(struct conf_parser *p);
 void conf_parse_cluster(struct conf_parser *p);
 void conf_parse_service(struct conf_parser *p);
 

@@ -19,7 +19,7 @@ struct conf_report {
 /* In the order found; sorted by file and line once everything is read. */
 struct conf_reports {
     struct conf_report *items;
-    size_t n, capacity;
+    size_t n;
     size_t errors;
 };
 
