@@ -148,6 +148,8 @@ void repl_ctl_after_state(
         repl_handler(v->r, REPL_H_PRI_ON_INCON_DEGR, v, NULL);
     thaw_no_data(v, from, to);
     thaw_fencing(v, from, to);
+    if (to->conn >= C_CONNECTED)
+        v->ctl.new_cur_uuid = false;
     sync_steps(v, from, to);
     new_uuid_if_due(v, from, to);
     write_bitmap_if_due(v, from, to);
@@ -159,6 +161,11 @@ void repl_ctl_after_state(
         v->ctl.was_io_error = false;
         if (v->config.disk.on_io_error == REPL_IOE_CALL_HANDLER)
             repl_handler(v->r, REPL_H_LOCAL_IO_ERROR, v, NULL);
+    }
+    if (v->ctl.resync_after_neg && to->disk > D_NEGOTIATING && to->pdsk > D_NEGOTIATING) {
+        v->ctl.resync_after_neg = false;
+        if (to->conn == C_CONNECTED)
+            repl_resync_after_grow(v);
     }
     if (v->ctl.sync_uuid_held)
         repl_sync_uuid_retry(v);

@@ -113,6 +113,36 @@ static void finish(struct repl_volume *v)
 
 /* --- writing what a replay changed --- */
 
+static void superblock_written(struct repl_volume *v, void *arg, int error, struct hv_buf *buf)
+{
+    if (error)
+        give_up(v, ERR_IO_MD_DISK, "the superblock cannot be written");
+    else
+        finish(v);
+}
+
+/* "In use" is durable before the first write: the activity log counts from here. */
+static void write_superblock(struct repl_volume *v)
+{
+    struct hv_buf *buf = hv_buf_alloc(v->r->config.bufs, MD_BLOCK_BYTES);
+    struct md_superblock sb = v->md;
+
+    if (!buf) {
+        give_up(v, ERR_NOMEM, "out of buffers");
+        return;
+    }
+    sb.magic = MD_MAGIC_UNCLEAN;
+    sb.flags &= ~(uint32_t)MDF_AL_CLEAN;
+    if (v->state.role == R_PRIMARY)
+        sb.flags |= MDF_PRIMARY_IND;
+    if (v->ctl.att.set_all)
+        sb.flags |= MDF_FULL_SYNC;
+    md_encode(&sb, buf->data);
+    buf->length_bytes = MD_BLOCK_BYTES;
+    repl_io(v, REPL_FX_MD_WRITE, v->layout.sb_sector, buf, 0, MD_BLOCK_BYTES,
+        REPL_IO_PREFLUSH | REPL_IO_FUA, superblock_written, NULL);
+}
+
 static void ring_written(struct repl_volume *v, void *arg, int error, struct hv_buf *buf);
 
 static void write_ring(struct repl_volume *v)
@@ -123,7 +153,7 @@ static void write_ring(struct repl_volume *v)
     struct hv_buf *buf;
 
     if (!n) {
-        finish(v);
+        write_superblock(v);
         return;
     }
     buf = hv_buf_alloc(v->r->config.bufs, n);

@@ -12,6 +12,7 @@ enum {
     CROSSING_MS = 50,
     CROSSING_RANDOM_MS = 400,
     RETRY_MS = 1000,
+    LAST_WORDS_MS = 100,
 };
 
 static uint64_t ping_timeout_ms(const struct repl *r)
@@ -209,14 +210,28 @@ static void first_packet(struct repl *r, struct repl_pending *p)
         r->now_ms + CROSSING_MS + hv_entropy_u64(r->event->entropy) % CROSSING_RANDOM_MS;
 }
 
+/* A free place, or that of the one that has been silent for longest. */
+static struct repl_pending *pending_place(struct repl *r)
+{
+    struct repl_pending *oldest = NULL;
+
+    for (int i = 0; i < REPL_PENDING_SOCKS; i++) {
+        struct repl_pending *p = &r->ctl.pending[i];
+        if (!p->id)
+            return p;
+        if (!p->role && (!oldest || p->deadline_ms < oldest->deadline_ms))
+            oldest = p;
+    }
+    if (oldest)
+        pending_close(r, oldest);
+    return oldest;
+}
+
 static void accepted(struct repl *r, uint32_t id)
 {
-    struct repl_pending *p = NULL;
+    struct repl_pending *p = r->ctl.listening ? pending_place(r) : NULL;
 
-    for (int i = 0; i < REPL_PENDING_SOCKS && !p; i++)
-        if (!r->ctl.pending[i].id)
-            p = &r->ctl.pending[i];
-    if (!p || !r->ctl.listening) {
+    if (!p) {
         close_id(r, id);
         return;
     }
@@ -263,6 +278,11 @@ static void sock_gone(struct repl *r, uint32_t id, int error)
 
     if (p)
         pending_close(r, p);
+    for (int i = 0; i < 2; i++)
+        if (r->ctl.linger[i] == id) {
+            close_id(r, id);
+            r->ctl.linger[i] = 0;
+        }
     if (id == r->ctl.connecting) {
         close_id(r, id);
         connect_failed(r, id);
@@ -275,7 +295,11 @@ static void sock_gone(struct repl *r, uint32_t id, int error)
         if (!error)
             repl_log(r, HV_LOG_WARN, "%s",
                 meta ? "meta connection shut down by peer." : "sock was shut down by peer");
-        repl_conn_drop(r, meta || error ? C_NETWORK_FAILURE : C_BROKEN_PIPE, "socket closed");
+        /* What the peer said last, and why it left, may still be on its way on the data socket. */
+        if (meta)
+            repl_timer_set(r, REPL_T_SOCKETS, r->now_ms + LAST_WORDS_MS);
+        else
+            repl_conn_drop(r, error ? C_NETWORK_FAILURE : C_BROKEN_PIPE, "socket closed");
         return;
     }
     sock_close(r, s);
@@ -367,6 +391,19 @@ static void ping_due(struct repl *r)
     }
 }
 
+/* Any byte is life: a P_PING_ACK may stand behind many acks. */
+static void ping_ack_overdue(struct repl *r)
+{
+    uint64_t heard_until = r->last_heard_ms + ping_timeout_ms(r);
+
+    if (heard_until > r->now_ms) {
+        repl_timer_set(r, REPL_T_PING_ACK, heard_until);
+        return;
+    }
+    repl_log(r, HV_LOG_ERROR, "PingAck did not arrive in time.");
+    repl_conn_drop(r, C_NETWORK_FAILURE, "PingAck did not arrive in time");
+}
+
 /* --- timers --- */
 
 static void connect_timer(struct repl *r)
@@ -387,6 +424,8 @@ void repl_conn_timer(struct repl *r, enum repl_timer timer)
     case REPL_T_SOCKETS:
         if (establishing(r) && both_there(r))
             established(r);
+        else if (r->ctl.hs != REPL_HS_NONE)
+            repl_conn_drop(r, C_NETWORK_FAILURE, "meta socket closed");
         break;
     case REPL_T_HANDSHAKE:
         repl_log(r, HV_LOG_WARN, "Handshake: no answer from the peer in time.");
@@ -396,8 +435,7 @@ void repl_conn_timer(struct repl *r, enum repl_timer timer)
         ping_due(r);
         break;
     case REPL_T_PING_ACK:
-        repl_log(r, HV_LOG_ERROR, "PingAck did not arrive in time.");
-        repl_conn_drop(r, C_NETWORK_FAILURE, "PingAck did not arrive in time");
+        ping_ack_overdue(r);
         break;
     case REPL_T_RECONNECT:
         if (r->conn == C_UNCONNECTED)
@@ -423,6 +461,26 @@ void repl_conn_unconnected(struct repl *r)
     connect_now(r);
 }
 
+static void linger_end(struct repl *r)
+{
+    for (int i = 0; i < 2; i++)
+        if (r->ctl.linger[i])
+            close_id(r, r->ctl.linger[i]);
+    r->ctl.linger[0] = r->ctl.linger[1] = 0;
+    r->ctl.linger_until_ms = 0;
+}
+
+static void linger_begin(struct repl *r)
+{
+    linger_end(r);
+    for (int i = 0; i < 2; i++) {
+        r->ctl.linger[i] = r->ctl.sock[i].eof ? 0 : r->ctl.sock[i].id;
+        if (r->ctl.linger[i])
+            r->ctl.sock[i].id = 0;
+    }
+    r->ctl.linger_until_ms = r->now_ms + LAST_WORDS_MS;
+}
+
 static void forget_sockets(struct repl *r)
 {
     static const enum repl_timer timers[] = {REPL_T_CONNECT, REPL_T_SOCKETS, REPL_T_HANDSHAKE,
@@ -436,6 +494,9 @@ static void forget_sockets(struct repl *r)
         close_id(r, r->ctl.connecting);
     r->ctl.connecting = 0;
     listen_set(r, false);
+    if (r->ctl.linger_wanted)
+        linger_begin(r);
+    r->ctl.linger_wanted = false;
     sock_close(r, &r->ctl.sock[0]);
     sock_close(r, &r->ctl.sock[1]);
     r->ctl.hs = REPL_HS_NONE;
@@ -485,6 +546,8 @@ void repl_conn_tell_lost(struct repl *r)
 void repl_conn_settle(struct repl *r)
 {
     pending_expire(r);
+    if (r->ctl.linger_until_ms && r->ctl.linger_until_ms <= r->now_ms)
+        linger_end(r);
     if (!r->ctl.closing || r->ctl.lost_untold || !repl_data_peer_idle(r))
         return;
     r->ctl.closing = false;

@@ -102,6 +102,7 @@ int repl_recv_uuids(struct repl *r, struct repl_volume *v, struct repl_packet *p
 /* The size both can hold (wire §6.3); peer_sectors 0: not known. */
 uint64_t repl_size_agree(
     uint64_t peer_sectors, uint64_t my_sectors, uint64_t last_sectors, uint64_t user_sectors);
+void repl_resync_after_grow(struct repl_volume *v);
 /* Exported size, bitmap, superblock.  HV_ENOMEM, HV_EINVAL. */
 int repl_size_apply(struct repl_volume *v, uint64_t sectors, bool set_new);
 

@@ -207,6 +207,10 @@ struct repl_ctl {
     /* sockets */
     struct repl_sock sock[2]; /* data, meta */
     struct repl_pending pending[REPL_PENDING_SOCKS];
+    /* Sockets of a refused connection: open for a moment more, so that the peer can read why. */
+    uint32_t linger[2];
+    uint64_t linger_until_ms;
+    bool linger_wanted;
     uint32_t connecting; /* id of the attempt under way, 0 */
     uint32_t next_id;    /* odd */
     bool listening;

@@ -244,6 +244,7 @@ static void drop_for(struct repl *r, const struct repl_sock *s, int error)
 {
     if (r->ctl.closing || !s->id)
         return;
+    r->ctl.linger_wanted = error == HV_EAUTH || error == HV_ESTATE;
     repl_conn_drop(r, error == HV_EAUTH || error == HV_ESTATE ? C_DISCONNECTING : C_PROTOCOL_ERROR,
         "packet refused");
 }

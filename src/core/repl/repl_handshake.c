@@ -63,7 +63,7 @@ static int finish(struct repl *r)
     for (struct repl_volume *v = next_volume(r, -1); v; v = next_volume(r, v->config.vnr))
         repl_volume_announce(v);
     r->ctl.discarding = r->ctl.discard_my_data;
-    r->ctl.discard_my_data = false;
+    r->ctl.discard_my_data = r->config.net.discard_my_data = false;
     if (repl_conn_change(r, C_WF_REPORT_PARAMS, REPL_CHG_VERBOSE, "handshake") < SS_SUCCESS) {
         repl_conn_drop(r, C_NETWORK_FAILURE, "handshake");
         return HV_EPROTO;

@@ -62,7 +62,7 @@ static int no_agreement(struct repl_volume *v, const struct drbd_state *peer,
         *peer_disk = D_DISKLESS;
         return 0;
     }
-    return v->r->ctl.dry_run ? HV_EPROTO : HV_ESTATE;
+    return v->r->ctl.dry_run && !v->r->config.net.dry_run ? HV_EPROTO : HV_ESTATE;
 }
 
 /* Step 8: a rebooted peer must not be sent the frozen writes again. */

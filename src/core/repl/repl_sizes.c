@@ -49,7 +49,7 @@ int repl_size_apply(struct repl_volume *v, uint64_t sectors, bool set_new)
 }
 
 /* The new space is resynced: from the Primary, or from whoever resolves conflicts. */
-static void resync_after_grow(struct repl_volume *v)
+void repl_resync_after_grow(struct repl_volume *v)
 {
     bool source = v->r->resolve_conflicts;
     struct drbd_state ns = v->state;
@@ -145,6 +145,6 @@ int repl_recv_sizes(struct repl *r, struct repl_volume *v, struct repl_packet *p
     else if (peer.dds_flags & DRBD_DDS_NO_RESYNC)
         repl_volume_log(v, HV_LOG_INFO, "Resync of new storage suppressed with --assume-clean");
     else if (v->bm.weight || grew)
-        resync_after_grow(v);
+        repl_resync_after_grow(v);
     return 0;
 }

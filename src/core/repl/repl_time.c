@@ -80,6 +80,7 @@ uint64_t repl_timers_next(const struct repl *r)
     for (uint32_t i = 0; i < r->config.volumes; i++)
         for (int t = 0; t < REPL_VOLUME_TIMERS; t++)
             next = sooner(next, r->volumes[i].timer[t]);
+    next = sooner(next, r->ctl.linger_until_ms);
     for (int i = 0; i < REPL_PENDING_SOCKS; i++)
         if (r->ctl.pending[i].id)
             next = sooner(next, r->ctl.pending[i].deadline_ms);
