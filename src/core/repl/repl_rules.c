@@ -111,25 +111,30 @@ static enum drbd_conn pause_or_continue(const struct drbd_state *ns)
     }
 }
 
+static void sanitize_negotiating(
+    const struct repl_volume *v, struct drbd_state *ns, const char **warning)
+{
+    if (v->exposed_uuid == v->md.uuid[MD_UUID_CURRENT]) {
+        ns->disk = v->ctl.negotiated;
+        ns->pdsk = v->ctl.negotiated_pdsk;
+        return;
+    }
+    *warning = "Connection lost while negotiating, no data!";
+    ns->disk = D_DISKLESS;
+    ns->pdsk = D_UNKNOWN;
+}
+
 static void sanitize_unconnected(
     const struct repl_volume *v, struct drbd_state *ns, const char **warning)
 {
     ns->peer_isp = false;
     ns->peer = R_UNKNOWN;
+    if (ns->disk == D_NEGOTIATING)
+        sanitize_negotiating(v, ns, warning);
     if (ns->pdsk > D_UNKNOWN || ns->pdsk < D_INCONSISTENT)
         ns->pdsk = D_UNKNOWN;
     if (ns->conn == C_STANDALONE && ns->disk == D_DISKLESS && ns->role == R_SECONDARY)
         ns->aftr_isp = false;
-    if (ns->disk != D_NEGOTIATING)
-        return;
-    if (v->exposed_uuid == v->md.uuid[MD_UUID_CURRENT]) {
-        ns->disk = v->ctl.negotiated;
-        ns->pdsk = v->ctl.negotiated_pdsk;
-    } else {
-        *warning = "Connection lost while negotiating, no data!";
-        ns->disk = D_DISKLESS;
-        ns->pdsk = D_UNKNOWN;
-    }
 }
 
 struct drbd_state repl_state_sanitize(const struct repl_volume *v, const struct drbd_state *os,
