@@ -27,7 +27,10 @@ static int cmd_check(const struct cmd_context *ctx, int argc, char **argv)
         fprintf(stderr, "%s: check takes no '%s'\n", ctx->program, argv[1]);
         return CMD_EXIT_USAGE;
     }
-    rc = conf_load(ctx, !ctx->config_file || ctx->root[0], &conf);
+    if (ctx->config_file && !ctx->root[0])
+        rc = conf_load_alone(ctx, &conf);
+    else
+        rc = conf_load(ctx, true, &conf);
     for (size_t i = 0; i < conf->reports.n; i++)
         print_report(&conf->reports.items[i]);
     if (rc == HV_ENOENT && !conf->reports.n)

@@ -112,7 +112,7 @@ static bool address_is_local(void *arg, const char *ip)
     return found;
 }
 
-int conf_load(const struct cmd_context *ctx, bool want_cluster, struct conf **out)
+static int load(const struct cmd_context *ctx, bool want_cluster, bool alone, struct conf **out)
 {
     char path[PATH_MAX], here[PATH_MAX];
     const char *file = ctx->config_file;
@@ -130,8 +130,19 @@ int conf_load(const struct cmd_context *ctx, bool want_cluster, struct conf **ou
         .node = ctx->node,
         .config_file = file,
         .want_cluster = want_cluster,
+        .alone = alone,
         .address_is_local = address_is_local};
     return conf_read(&request, out);
+}
+
+int conf_load(const struct cmd_context *ctx, bool want_cluster, struct conf **out)
+{
+    return load(ctx, want_cluster, false, out);
+}
+
+int conf_load_alone(const struct cmd_context *ctx, struct conf **out)
+{
+    return load(ctx, true, true, out);
 }
 
 int conf_load_or_complain(const struct cmd_context *ctx, bool want_cluster, struct conf **out)

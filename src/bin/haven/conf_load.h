@@ -10,7 +10,10 @@
  * config_file and node of ctx. */
 int conf_load(const struct cmd_context *ctx, bool want_cluster, struct conf **out) HV_MUST_CHECK;
 
-/* The same; errors go to stderr, one line each.  CMD_EXIT_OK, or the exit code to leave with, *out
+/* -c FILE and what it includes alone, its cluster {} and service {} too. */
+int conf_load_alone(const struct cmd_context *ctx, struct conf **out) HV_MUST_CHECK;
+
+/* As conf_load(); errors go to stderr, one line each.  CMD_EXIT_OK, or the exit code to leave with, *out
  * being NULL then.  Warnings are not shown. */
 int conf_load_or_complain(
     const struct cmd_context *ctx, bool want_cluster, struct conf **out) HV_MUST_CHECK;

@@ -223,7 +223,8 @@ struct conf_request {
     const char *node; /* borrowed for the call */
     /* -c FILE, read as named, or NULL: haven.conf, then the drbd*.conf of admin §1. */
     const char *config_file;
-    bool want_cluster; /* also cluster {}, ha.cf, authkeys, haresources, exports */
+    bool want_cluster; /* also cluster {}, service {}, ha.cf, authkeys, haresources, exports */
+    bool alone;        /* config_file and what it includes, and no other file */
     /* Whether this machine has that address: says who `me` is among `floating` hosts.  NULL: only the
      * loopback addresses are ours. */
     bool (*address_is_local)(void *arg, const char *ip);

@@ -204,7 +204,8 @@ static void parse_auth(struct conf_parser *p, struct conf_pos pos, const char **
         conf_error(&p->notes, pos, "keep one of them", "auth stands a second time");
     p->cluster->active_key = id;
     key_set(p, pos, id, words[1], n == 3 ? words[2] : NULL, true);
-    check_private(p, pos.file, &p->meta, false);
+    if (p->request->want_cluster)
+        check_private(p, pos.file, &p->meta, false);
 }
 
 static void parse_witness(struct conf_parser *p, struct conf_pos pos, const char **words, size_t n)

@@ -196,6 +196,8 @@ void conf_script_check(struct conf_parser *p, struct conf_pos pos, const char *s
             "'%s' is a path", script);
         return;
     }
+    if (p->request->alone)
+        return;
     for (size_t i = 0; i < 2; i++) {
         struct hv_text text = {0};
         struct conf_file_meta meta = {0};

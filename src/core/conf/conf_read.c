@@ -126,7 +126,8 @@ int conf_read(const struct conf_request *request, struct conf **out)
     conf_resolve(&p);
     conf_check_resources(&p);
     if (request->want_cluster) {
-        read_cluster_files(&p);
+        if (!request->alone)
+            read_cluster_files(&p);
         conf_check_cluster(&p);
         conf_finish_services(&p);
         conf->cluster = p.cluster;

@@ -52,4 +52,25 @@ check ct75 10 "/etc/drbd.d/drbd_basic.cfg:28: on-io-error cannot be 'detatch'; d
 /etc/ha.d/ha.cf:9: deadtime 2000 ms is too small compared to keepalive 1000 ms; make deadtime more than twice keepalive
 /etc/ha.d/ha.cf:11: warning: warntime 2000 ms warns of nothing before deadtime 2000 ms; make warntime less than deadtime
 /etc/ha.d/ha.cf:15: 'udport' is not a directive of ha.cf; did you mean 'udpport'?"
+
+# -c names one file, which is checked alone.
+cat >"$root/haven.conf" <<EOF
+cluster {
+    node ct74 { address 10.0.0.74; }
+    node ct75 { address 10.0.0.75; }
+    auth sha256 "k";
+}
+resource r0 {
+    device /dev/drbd0; disk /dev/sdb1; meta-disk internal;
+    on ct74 { address 10.0.0.74:7788; }
+    on ct75 { address 10.0.0.75:7788; }
+}
+service nfs { on r0; mount /nfs type ext4; prefer ct47; }
+EOF
+chmod 600 "$root/haven.conf"
+said=$(__DRBD_NODE__=ct74 "$haven" -c "$root/haven.conf" check | sed "s|$root||g")
+if [ "$said" != "/haven.conf:11: service nfs prefers 'ct47', which is not a node of the cluster; did you mean 'ct74'?" ]; then
+    failed=1
+    echo "of a file alone it said: $said"
+fi
 exit $failed
