@@ -33,7 +33,7 @@ struct front_request {
 struct front_calls {
     /* Answer with front_complete(), now or later. */
     void (*request)(void *arg, struct front_request *r);
-    bool (*ready)(void *arg); /* false: take no requests until front_resume() */
+    bool (*ready)(void *arg); /* false: requests wait until front_resume() */
     /* What front_set() asked for is so (0), or cannot be: HV_EBUSY when the device should go and
      * somebody holds it open (it stays), HV_EIO with a diag. */
     void (*settled)(void *arg, int error, const struct hv_diag *diag);

@@ -34,6 +34,7 @@ struct fuse_request {
     fuse_req_t req;
     uint64_t rest_bytes; /* ZEROES: what follows this piece */
     struct fuse_request *next;
+    struct hv_list waiting;
 };
 
 enum job { JOB_NONE, JOB_ATTACH, JOB_DETACH, JOB_RESIZE, JOB_LINK };
@@ -51,7 +52,11 @@ struct front_fuse {
     struct hv_buf *receiving; /* the buffer of the message being processed */
     bool receiving_taken;
     struct fuse_request *requests, *free_requests;
+    uint32_t requests_max;
     uint32_t in_flight;
+    /* What came while the owner was not ready.  Receiving goes on, or nobody who merely asks for the
+     * file's size (losetup, df, sync) would get an answer while I/O is frozen. */
+    struct hv_list waiting;
 
     /* Wanted and present, and the worker between them. */
     bool want_usable, is_usable, unsettled, stopping;
@@ -87,6 +92,23 @@ static struct fuse_request *request_take(struct front_fuse *f, fuse_req_t req, e
     q->r = (struct front_request){
         .front = &f->front, .op = op, .sector = offset_bytes / 512, .length_bytes = length_bytes};
     return q;
+}
+
+static void request_submit(struct front_fuse *f, struct fuse_request *q)
+{
+    if (hv_list_empty(&f->waiting) && f->front.calls->ready(f->front.arg))
+        f->front.calls->request(f->front.arg, &q->r);
+    else
+        hv_list_push_back(&f->waiting, &q->waiting);
+}
+
+static void waiting_submit(struct front_fuse *f)
+{
+    while (!hv_list_empty(&f->waiting) && f->front.calls->ready(f->front.arg)) {
+        struct fuse_request *q = hv_list_first(&f->waiting, struct fuse_request, waiting);
+        hv_list_remove(&q->waiting);
+        f->front.calls->request(f->front.arg, &q->r);
+    }
 }
 
 static void request_give(struct front_fuse *f, struct fuse_request *q)
@@ -149,7 +171,7 @@ static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     f->receiving->length_bytes = (uint32_t)size;
     f->receiving_taken = true;
     q->r.buf = f->receiving;
-    f->front.calls->request(f->front.arg, &q->r);
+    request_submit(f, q);
 }
 
 static void on_read(
@@ -179,7 +201,7 @@ static void on_read(
     }
     small->length_bytes = (uint32_t)size;
     q->r.buf = small;
-    f->front.calls->request(f->front.arg, &q->r);
+    request_submit(f, q);
 }
 
 static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -190,7 +212,7 @@ static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     (void)datasync;
     (void)fi;
     struct fuse_request *q = request_take(f, req, FRONT_FLUSH, 0, 0);
-    f->front.calls->request(f->front.arg, &q->r);
+    request_submit(f, q);
 }
 
 static void on_fallocate(
@@ -214,7 +236,7 @@ static void on_fallocate(
     struct fuse_request *q = request_take(f, req, FRONT_ZEROES, (uint64_t)offset, first);
     q->rest_bytes = all - first;
     q->r.may_unmap = punch;
-    f->front.calls->request(f->front.arg, &q->r);
+    request_submit(f, q);
 }
 
 /* ------------------------------------------------------------------------------------------- the file */
@@ -234,10 +256,12 @@ static void attributes(const struct front_fuse *f, fuse_ino_t ino, struct stat *
 
 static void on_init(void *user, struct fuse_conn_info *conn)
 {
-    (void)user;
+    const struct front_fuse *f = user;
+
     conn->max_write = FRONT_IO_BYTES_MAX;
-    conn->max_background = 256;
-    conn->congestion_threshold = 256;
+    /* Some requests are kept free for those that are not counted as background. */
+    conn->max_background = f->requests_max - f->requests_max / 8;
+    conn->congestion_threshold = conn->max_background;
     conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ);
     conn->want |= conn->capable & FUSE_CAP_ASYNC_DIO;
 }
@@ -324,7 +348,7 @@ static bool receive_one(struct front_fuse *f)
 {
     struct fuse_buf in = {0};
 
-    if (!f->free_requests || !f->front.calls->ready(f->front.arg))
+    if (!f->free_requests)
         return false;
     f->receiving = hv_buf_alloc(f->bufs, FRONT_IO_BYTES_MAX);
     if (!f->receiving)
@@ -342,8 +366,7 @@ static bool receive_one(struct front_fuse *f)
 
 static void front_poll(struct front_fuse *f)
 {
-    if (!f->poll_op.pending && !f->stopping && f->free_requests &&
-        f->front.calls->ready(f->front.arg))
+    if (!f->poll_op.pending && !f->stopping && f->free_requests)
         loop_poll(f->loop, &f->poll_op, fuse_session_fd(f->session), POLLIN);
 }
 
@@ -360,7 +383,10 @@ static void front_readable(struct loop_op *op, int result)
 
 static void fuse_front_resume(struct front *front)
 {
-    front_poll(hv_container_of(front, struct front_fuse, front));
+    struct front_fuse *f = hv_container_of(front, struct front_fuse, front);
+
+    waiting_submit(f);
+    front_poll(f);
 }
 
 /* ----------------------------------------------------------------------------------- wanted and present */
@@ -560,6 +586,8 @@ int front_fuse_new(const struct front_fuse_config *config, struct front **out, s
     f->loop = config->loop;
     f->bufs = config->bufs;
     f->front = (struct front){.ops = &front_fuse_ops, .calls = config->calls, .arg = config->arg};
+    f->requests_max = config->requests_max;
+    hv_list_init(&f->waiting);
     f->poll_op.done = front_readable;
     f->wake_op.done = job_ended;
     f->settle_task.run = settle_run;

@@ -14,7 +14,7 @@ struct front_fuse_config {
     const char *resource;
     unsigned vnr, minor;
     const char *device;    /* below root: "<root>/dev/drbd0", the link to make */
-    uint32_t requests_max; /* in flight at most */
+    uint32_t requests_max; /* in flight at most; at least 8 */
     const struct front_calls *calls;
     void *arg;
 };

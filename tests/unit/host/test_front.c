@@ -65,10 +65,12 @@ static void on_request(void *arg, struct front_request *r)
         answer(r);
 }
 
+static bool is_ready = true;
+
 static bool on_ready(void *arg)
 {
     (void)arg;
-    return true;
+    return is_ready;
 }
 
 static void on_settled(void *arg, int error, const struct hv_diag *diag)
@@ -122,6 +124,7 @@ static int setup(void **state)
     settled_count = writes = flushes = zeroes = unmaps = aligned = most_in_flight = in_flight = 0;
     hold = n_held = 0;
     fail_io = false;
+    is_ready = true;
     return start_front(&front);
 }
 
@@ -232,9 +235,9 @@ static void a_file_system_lives_on_it(void **state)
     assert_int_equal(settle(true, VOLUME_BYTES), 0);
     assert_int_equal(
         shell("mkfs.ext4 -q %s && mkdir %s/mnt && mount -o discard %s %s/mnt && "
-              "cp -r /etc/default %s/mnt/ && rm -r %s/mnt/default; sync; fstrim %s/mnt; "
+              "cp -r /etc/default %s/mnt/ && rm -r %s/mnt/default; sync -f %s/mnt; fstrim %s/mnt; "
               "umount %s/mnt && e2fsck -fn %s",
-            device, dir, device, dir, dir, dir, dir, dir, device),
+            device, dir, device, dir, dir, dir, dir, dir, dir, device),
         0);
     assert_true(zeroes > 0 && unmaps > 0);
 }
@@ -258,6 +261,26 @@ static void requests_are_in_flight_together(void **state)
     }
     assert_int_equal(child.exit_code, 0);
     assert_true(most_in_flight >= 8);
+}
+
+static void while_not_ready_only_data_waits(void **state)
+{
+    (void)state;
+    assert_int_equal(settle(true, VOLUME_BYTES), 0);
+    is_ready = false;
+    shell_start("dd if=/dev/zero of=%s bs=4k count=1 oflag=direct conv=notrunc", device);
+    for (int i = 0; i < 20; i++)
+        loop_turn(l, 10);
+    assert_int_equal(writes, 0);
+    assert_false(child_ended);
+    is_ready = true;
+    front_resume(front);
+    assert_int_equal(shell_wait(), 0);
+    assert_int_equal(writes, 1);
+    is_ready = false;
+    assert_int_equal(shell("stat -c %%s %s/r0-0/data", run_dir), 0);
+    assert_int_equal(atoll(output), VOLUME_BYTES);
+    is_ready = true;
 }
 
 static void an_error_reaches_the_application(void **state)
@@ -307,7 +330,8 @@ static void a_mounted_device_does_not_go(void **state)
     assert_int_equal(
         shell("mkfs.ext4 -q %s && mkdir %s/mnt && mount %s %s/mnt", device, dir, device, dir), 0);
     int error = settle(false, VOLUME_BYTES);
-    assert_int_equal(shell("echo still > %s/mnt/x && sync && umount %s/mnt", dir, dir), 0);
+    assert_int_equal(
+        shell("echo still > %s/mnt/x && sync -f %s/mnt && umount %s/mnt", dir, dir, dir), 0);
     assert_int_equal(error, HV_EBUSY);
     assert_int_equal(settle(false, VOLUME_BYTES), 0);
 }
@@ -363,6 +387,7 @@ int main(void)
         T(written_data_arrives_aligned_and_is_read_back),
         T(a_file_system_lives_on_it),
         T(requests_are_in_flight_together),
+        T(while_not_ready_only_data_waits),
         T(an_error_reaches_the_application),
         T(a_secondary_cannot_be_opened),
         T(a_held_device_does_not_go),
