@@ -91,13 +91,15 @@ static struct duo_options options(void)
     return o;
 }
 
-/* Load; every now and then `upset` does something; in the end all is in sync and equal. */
-static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth))
+/* Load; every now and then `upset` does something; in the end all is in sync and equal.  `said` (may be
+ * NULL): a line of the Primary's that proves that it was as wild as it should be. */
+static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth), const char *said)
 {
     struct duo *d = scenario_synced_with(&o);
     struct load l;
 
     load_init(&l, d, 100000);
+    duo_log_clear(d, DUO_A);
     for (unsigned n = 0; n < ROUNDS; n++) {
         load_round(&l);
         if (upset && n % 150 == 100)
@@ -106,6 +108,8 @@ static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth
     load_end(&l);
     assert_true(duo_wait_in_sync(d, 300000));
     duo_run(d, 1000);
+    if (said)
+        assert_true(duo_logged(d, DUO_A, said));
     assert_int_equal(duo_status(d, DUO_A).oos_kib, 0);
     assert_int_equal(duo_status(d, DUO_B).oos_kib, 0);
     assert_true(duo_disks_equal(d));
@@ -121,19 +125,20 @@ static void reconnect(struct duo *d, unsigned nth)
 
 static void flap(struct duo *d, unsigned nth)
 {
-    duo_link(d, nth % 2);
-    if (nth == 7)
-        duo_link(d, true);
+    /* Long enough to be noticed, or not. */
+    duo_link(d, false);
+    duo_run(d, nth % 4 == 3 ? 500 : 3000);
+    duo_link(d, true);
 }
 
 static void protocol_c_under_load(void **state)
 {
-    live(options(), NULL);
+    live(options(), NULL, NULL);
 }
 
 static void reconnects_under_load(void **state)
 {
-    live(options(), reconnect);
+    live(options(), reconnect, "Resync done");
 }
 
 static void link_cuts_under_load(void **state)
@@ -142,7 +147,7 @@ static void link_cuts_under_load(void **state)
 
     o.config.net.ping_int_s = 1;
     o.config.net.connect_int_s = 1;
-    live(o, flap);
+    live(o, flap, "PingAck did not arrive in time.");
 }
 
 static void protocol_a_under_load(void **state)
@@ -150,7 +155,7 @@ static void protocol_a_under_load(void **state)
     struct duo_options o = options();
 
     o.config.net.wire_protocol = DRBD_PROT_A;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void protocol_b_under_load(void **state)
@@ -158,7 +163,7 @@ static void protocol_b_under_load(void **state)
     struct duo_options o = options();
 
     o.config.net.wire_protocol = DRBD_PROT_B;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void digests_under_load(void **state)
@@ -166,7 +171,7 @@ static void digests_under_load(void **state)
     struct duo_options o = options();
 
     strcpy(o.config.net.integrity_alg, "sha1");
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void checksums_under_load(void **state)
@@ -174,7 +179,7 @@ static void checksums_under_load(void **state)
     struct duo_options o = options();
 
     strcpy(o.config.net.csums_alg, "sha1");
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void thin_resync_under_load(void **state)
@@ -182,7 +187,7 @@ static void thin_resync_under_load(void **state)
     struct duo_options o = options();
 
     o.config.volume[0].disk.rs_discard_granularity_bytes = 65536;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void short_epochs_under_load(void **state)
@@ -190,7 +195,7 @@ static void short_epochs_under_load(void **state)
     struct duo_options o = options();
 
     o.config.net.max_epoch_size = 1;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void without_activity_log_under_load(void **state)
@@ -198,7 +203,7 @@ static void without_activity_log_under_load(void **state)
     struct duo_options o = options();
 
     o.config.volume[0].disk.al_updates = false;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void fixed_rate_under_load(void **state)
@@ -207,7 +212,7 @@ static void fixed_rate_under_load(void **state)
 
     o.config.volume[0].disk.c_plan_ahead_ds = 0;
     o.config.net.max_buffers = 32;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void drain_only_under_load(void **state)
@@ -215,23 +220,26 @@ static void drain_only_under_load(void **state)
     struct duo_options o = options();
 
     o.config.volume[0].disk.disk_flushes = false;
-    live(o, reconnect);
+    live(o, reconnect, "Resync done");
 }
 
 static void pause(struct duo *d, unsigned nth)
 {
-    if (nth % 2 == 0) {
-        reconnect(d, nth);
-        duo_run(d, 1200);
-        duo_verb(d, DUO_A, REPL_ADM_PAUSE_SYNC);
-    } else {
-        duo_verb(d, DUO_A, REPL_ADM_RESUME_SYNC);
-    }
+    assert_ok(duo_verb(d, DUO_B, REPL_ADM_DISCONNECT));
+    for (uint64_t s = 0; s < 32 * 2048; s += 2048)
+        assert_int_equal(duo_write(d, DUO_A, s, 512, nth), 0);
+    assert_ok(duo_verb(d, DUO_B, REPL_ADM_CONNECT));
+    if (!scenario_wait_conn(
+            d, nth % 2 ? DUO_A : DUO_B, nth % 2 ? C_SYNC_SOURCE : C_SYNC_TARGET, 5000))
+        return;
+    assert_ok(duo_verb(d, nth % 2 ? DUO_A : DUO_B, REPL_ADM_PAUSE_SYNC));
+    duo_run(d, 500);
+    assert_ok(duo_verb(d, nth % 2 ? DUO_A : DUO_B, REPL_ADM_RESUME_SYNC));
 }
 
 static void pauses_under_load(void **state)
 {
-    live(options(), pause);
+    live(options(), pause, "PausedSyncS");
 }
 
 static void verify(struct duo *d, unsigned nth)
@@ -245,7 +253,7 @@ static void verify_under_load(void **state)
     struct duo_options o = options();
 
     strcpy(o.config.net.verify_alg, "sha1");
-    live(o, verify);
+    live(o, verify, "Online verify done");
 }
 
 static void suspend(struct duo *d, unsigned nth)
@@ -259,7 +267,7 @@ static void suspend(struct duo *d, unsigned nth)
 
 static void suspensions_under_load(void **state)
 {
-    live(options(), suspend);
+    live(options(), suspend, NULL);
 }
 
 static void detach_peer(struct duo *d, unsigned nth)
@@ -275,7 +283,7 @@ static void detach_peer(struct duo *d, unsigned nth)
 
 static void peer_detaches_under_load(void **state)
 {
-    live(options(), detach_peer);
+    live(options(), detach_peer, "pdsk( UpToDate -> Failed");
 }
 
 static void detach_own(struct duo *d, unsigned nth)
@@ -291,18 +299,14 @@ static void detach_own(struct duo *d, unsigned nth)
 
 static void primary_detaches_under_load(void **state)
 {
-    live(options(), detach_own);
+    live(options(), detach_own, "disk( UpToDate -> Failed");
 }
 
 static void peer_crashes(struct duo *d, unsigned nth)
 {
-    if (nth % 2 == 0) {
-        duo_crash(d, DUO_B);
-    } else {
-        duo_up(d, DUO_B);
-    }
-    if (nth == 7)
-        assert_true(duo_engine(d, DUO_B) != NULL);
+    duo_crash(d, DUO_B);
+    duo_run(d, 3000);
+    duo_up(d, DUO_B);
 }
 
 static void peer_dies_under_load(void **state)
@@ -310,7 +314,7 @@ static void peer_dies_under_load(void **state)
     struct duo_options o = options();
 
     o.config.net.ping_int_s = 1;
-    live(o, peer_crashes);
+    live(o, peer_crashes, "new current UUID");
 }
 
 static void checksum_resync_sends_only_what_differs(void **state)
