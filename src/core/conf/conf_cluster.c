@@ -77,6 +77,12 @@ static void key_set(struct conf_parser *p, struct conf_pos pos, uint32_t id, con
             .present = true, .method = (enum conf_auth_method)i, .key = key ? key : ""};
         return;
     }
+    for (size_t i = 0; key && i < n; i++)
+        if (!strcmp(key, methods[i])) { /* then `method` is the secret, and is not shown */
+            conf_error(
+                &p->notes, pos, "write the method first", "the key stands before its method");
+            return;
+        }
     const char *hint = conf_did_you_mean(&p->notes, method, methods, n);
     conf_error(&p->notes, pos, hint ? hint : conf_one_of(&p->notes, methods, n),
         "'%s' is not a method of signing", method);

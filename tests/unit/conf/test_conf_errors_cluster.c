@@ -143,6 +143,10 @@ static const struct error_case cases[] = {
         "/etc/ha.d/authkeys:2: 'sha2' is not a method of signing; did you mean 'sha1'?\n"},
     {FILE_AUTHKEYS,
         "auth 1\n"
+        "1 secret sha1\n",
+        "/etc/ha.d/authkeys:2: the key stands before its method; write the method first\n"},
+    {FILE_AUTHKEYS,
+        "auth 1\n"
         "1 sha1\n",
         "/etc/ha.d/authkeys:2: sha1 needs a key; write a secret after it\n"},
     {FILE_AUTHKEYS,
