@@ -173,6 +173,8 @@ void cluster_resource_report(struct cluster *c, const struct hb_msg *m, uint64_t
     report_seen(c);
     c->peer.reported = true;
     peer_holds_update(c, m, seq);
+    if (hb_msg_is(m, "info", "standby"))
+        cluster_standby_peer_gives(c);
     if (hb_msg_is(m, "isstable", "1"))
         cluster_other_stable(c, true, seq);
     else if (hb_msg_is(m, "isstable", "0"))

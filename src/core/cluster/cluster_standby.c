@@ -130,19 +130,22 @@ static void standby_request(struct cluster *c, const struct hb_msg *m)
     uint64_t mask = mask_read(c, m);
     const char *hold = hb_msg_get(m, "rsc_hold");
     int scope = hold ? cluster_scope_from_name(hold) : CLUSTER_ALL;
+    bool other_stable = c->other_stable || c->standby == SB_OTHER;
 
     /* Two requests at once: the node whose name sorts first goes first. */
     if (c->standby == SB_ME && c->peer.haven && strcmp(c->cfg.peer, c->cfg.me) < 0) {
         cluster_log(c, HV_LOG_INFO, "standby: %s goes first", c->cfg.peer);
         standby_end(c);
-        c->other_stable = true;
+        other_stable = true;
     }
-    if (c->standby != SB_NOT) {
+    if (c->standby == SB_OTHER) { /* the peer begins again: it has given the first attempt up */
+        standby_end(c);
+    } else if (c->standby != SB_NOT) {
         cluster_log(
             c, HV_LOG_WARN, "Standby in progress- new request from %s ignored", c->cfg.peer);
         return;
     }
-    if (c->rs != RS_STABLE || !c->other_stable || c->maintenance || scope <= 0 || !mask) {
+    if (c->rs != RS_STABLE || !other_stable || c->maintenance || scope <= 0 || !mask) {
         cluster_log(c, HV_LOG_WARN, "standby message [me] from %s ignored. Other side is in flux.",
             c->cfg.peer);
         return;
@@ -151,9 +154,17 @@ static void standby_request(struct cluster *c, const struct hb_msg *m)
         cluster_scope_name((unsigned)scope));
     c->standby_mask = mask;
     c->standby_scope = (enum cluster_scope)scope;
-    standby_enter(c, SB_OTHER, STANDBY_WORK_MS);
+    /* Heartbeat may refuse its own request when it comes round: it says nothing then, so we do not wait
+     * for ever.  Its report with info=standby shows that it goes on. */
+    standby_enter(c, SB_OTHER, STANDBY_REPLY_MS);
     c->other_stable = false;
     ask_send(c, "other", mask);
+}
+
+void cluster_standby_peer_gives(struct cluster *c)
+{
+    if (c->standby == SB_OTHER)
+        standby_enter(c, SB_OTHER, STANDBY_WORK_MS);
 }
 
 static void standby_accepted(struct cluster *c)

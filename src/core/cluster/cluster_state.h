@@ -201,6 +201,7 @@ bool cluster_in_transition(const struct cluster *c);
 int cluster_standby_begin(struct cluster *c, uint64_t mask);
 int cluster_takeover_ask(struct cluster *c, uint64_t mask);
 void cluster_standby_message(struct cluster *c, const struct hb_msg *m, uint64_t seq);
+void cluster_standby_peer_gives(struct cluster *c);             /* it has begun to release */
 void cluster_standby_peer_out(struct cluster *c, uint64_t seq); /* its status says: no hand-over */
 void cluster_takeover_message(struct cluster *c, const struct hb_msg *m);
 void cluster_standby_cancel(struct cluster *c);
