@@ -84,11 +84,26 @@ node_commands() {
     done
 }
 
+# A node's mounts must outlive its processes: were haven-volume the last of them, its own exit would
+# unmount the file system above the device that it serves, and wait for itself.  The hub holds them.
+node_mounts_hold() {
+    local file=$LAB_DIR/nodes/$1/mounts
+    touch "$file" && hub_mount mount --bind "/proc/$(node_pid "$1")/ns/mnt" "$file"
+}
+
+# With the processes dead, what is still written to their devices fails at once.
+node_mounts_release() {
+    local file=$LAB_DIR/nodes/$1/mounts
+    [ ! -e "$file" ] || ! init_alive "$(hub_pid)" || hub_mount umount "$file" 2>/dev/null
+    rm -f "$file"
+}
+
 # node_boot NODE [--no-services]
 node_boot() {
     local node=$1 services=1 dir=$LAB_DIR/nodes/$1
     [ "${2:-}" != --no-services ] || services=''
     ! node_up "$node" || { say "$node is on already"; return 1; }
+    node_mounts_release "$node"
     if node_has_disk "$node"; then
         # A node that was switched off from inside leaves its devices.
         loops_dead_detach && disk_detach "$node" && disk_fault_start "$node" && disk_attach "$node" || return 1
@@ -99,7 +114,7 @@ node_boot() {
         HAVEN_LAB=$LAB_DIR "$(program lab-init)" "$node" "$dir/pid" "$dir/power" \
             "$LAB_SOURCE/node/setup" "$dir" "$LAB_DIR" "$LAB_TOP" "$LAB_BUILD" </dev/null || return 1
     fi
-    net_plug "$node" "$(node_pid "$node")" || { node_kill "$node"; return 1; }
+    node_mounts_hold "$node" && net_plug "$node" "$(node_pid "$node")" || { node_kill "$node"; return 1; }
     [ -z "$services" ] || [ "$node" = gateway ] || node_exec "$node" systemctl boot
 }
 
@@ -117,6 +132,7 @@ node_kill() {
         fi
         init_kill "$pid" || rc=1
     fi
+    node_mounts_release "$node"
     if node_has_disk "$node"; then
         loops_dead_detach && disk_detach "$node" || rc=1
     fi
