@@ -56,7 +56,8 @@ int repl_verb_detach(struct repl *r, struct repl_admin_action *a)
         struct repl_volume *v = volume_of(r, a);
         if (a->phase == 0) {
             int rv = SS_NOTHING_TO_DO;
-            if (v->state.disk > D_ATTACHING) {
+            /* Without I/O in flight the disk is gone by the time the answer is looked at. */
+            if (a->waiting || v->state.disk > D_ATTACHING) {
                 rv = detach_ask(r, a, v);
                 if (rv == REPL_ADMIN_WAIT)
                     return rv;

@@ -368,6 +368,17 @@ static void idle_connection_lives_on_pings(void **state)
     duo_free(d);
 }
 
+static void a_detach_leaves_the_way_free_for_other_requests(void **state)
+{
+    struct duo *d = scenario_synced();
+
+    /* Nothing is in flight: the disk goes in the very step in which the peer agrees. */
+    assert_ok(duo_admin(d, DUO_B, (struct repl_admin){.verb = REPL_ADM_DETACH}));
+    assert_int_equal(duo_status(d, DUO_B).state.disk, D_DISKLESS);
+    assert_ok(duo_admin(d, DUO_B, (struct repl_admin){.verb = REPL_ADM_DISCONNECT}));
+    duo_free(d);
+}
+
 static void down_leaves_clean_metadata(void **state)
 {
     struct duo *d = scenario_synced();
@@ -412,6 +423,7 @@ int main(void)
         cmocka_unit_test(wrong_secret_never_connects),
         cmocka_unit_test(different_protocols_stand_alone),
         cmocka_unit_test(idle_connection_lives_on_pings),
+        cmocka_unit_test(a_detach_leaves_the_way_free_for_other_requests),
         cmocka_unit_test(down_leaves_clean_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
