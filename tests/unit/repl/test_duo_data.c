@@ -64,6 +64,14 @@ static void load_round(struct load *l)
     duo_run(l->d, 1 + hv_prng_below(&l->prng, 4));
 }
 
+static void load_for(struct load *l, uint64_t ms)
+{
+    uint64_t until = duo_now_ms(l->d) + ms;
+
+    while (duo_now_ms(l->d) < until)
+        load_round(l);
+}
+
 static bool all_done(struct duo *d, void *arg)
 {
     struct load *l = arg;
@@ -93,7 +101,8 @@ static struct duo_options options(void)
 
 /* Load; every now and then `upset` does something; in the end all is in sync and equal.  `said` (may be
  * NULL): a line of the Primary's that proves that it was as wild as it should be. */
-static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth), const char *said)
+static void live(
+    struct duo_options o, void (*upset)(struct load *l, unsigned nth), const char *said)
 {
     struct duo *d = scenario_synced_with(&o);
     struct load l;
@@ -103,7 +112,7 @@ static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth
     for (unsigned n = 0; n < ROUNDS; n++) {
         load_round(&l);
         if (upset && n % 150 == 100)
-            upset(d, n / 150);
+            upset(&l, n / 150);
     }
     load_end(&l);
     assert_true(duo_wait_in_sync(d, 300000));
@@ -116,19 +125,23 @@ static void live(struct duo_options o, void (*upset)(struct duo *d, unsigned nth
     duo_free(d);
 }
 
-static void reconnect(struct duo *d, unsigned nth)
+static void reconnect(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     assert_ok(duo_verb(d, nth % 2 ? DUO_B : DUO_A, REPL_ADM_DISCONNECT));
     duo_run(d, 50);
     assert_ok(duo_verb(d, nth % 2 ? DUO_B : DUO_A, REPL_ADM_CONNECT));
 }
 
-static void flap(struct duo *d, unsigned nth)
+static void flap(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     /* Long enough to be noticed, or not. */
     duo_link(d, false);
-    duo_run(d, nth % 4 == 3 ? 500 : 3000);
+    load_for(l, nth % 4 == 0 ? 500 : 3000);
     duo_link(d, true);
+    assert_true(
+        duo_wait_in_sync(d, 120000)); /* or the rest of the load is one long disconnection */
 }
 
 static void protocol_c_under_load(void **state)
@@ -223,8 +236,9 @@ static void drain_only_under_load(void **state)
     live(o, reconnect, "Resync done");
 }
 
-static void pause(struct duo *d, unsigned nth)
+static void pause(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     assert_ok(duo_verb(d, DUO_B, REPL_ADM_DISCONNECT));
     for (uint64_t s = 0; s < 32 * 2048; s += 2048)
         assert_int_equal(duo_write(d, DUO_A, s, 512, nth), 0);
@@ -242,8 +256,9 @@ static void pauses_under_load(void **state)
     live(options(), pause, "PausedSyncS");
 }
 
-static void verify(struct duo *d, unsigned nth)
+static void verify(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     if (duo_in_sync(d))
         duo_verb(d, nth % 2 ? DUO_B : DUO_A, REPL_ADM_VERIFY);
 }
@@ -256,12 +271,13 @@ static void verify_under_load(void **state)
     live(o, verify, "Online verify done");
 }
 
-static void suspend(struct duo *d, unsigned nth)
+static void suspend(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     assert_ok(duo_verb(d, DUO_A, REPL_ADM_SUSPEND_IO));
     duo_run(d, 100);
     if (nth % 2)
-        reconnect(d, nth);
+        reconnect(l, nth);
     assert_ok(duo_verb(d, DUO_A, REPL_ADM_RESUME_IO));
 }
 
@@ -270,8 +286,9 @@ static void suspensions_under_load(void **state)
     live(options(), suspend, NULL);
 }
 
-static void detach_peer(struct duo *d, unsigned nth)
+static void detach_peer(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     struct repl_admin detach = {.verb = REPL_ADM_DETACH};
 
     if (!duo_in_sync(d))
@@ -286,8 +303,9 @@ static void peer_detaches_under_load(void **state)
     live(options(), detach_peer, "pdsk( UpToDate -> Failed");
 }
 
-static void detach_own(struct duo *d, unsigned nth)
+static void detach_own(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     struct repl_admin detach = {.verb = REPL_ADM_DETACH};
 
     if (!duo_in_sync(d))
@@ -302,11 +320,13 @@ static void primary_detaches_under_load(void **state)
     live(options(), detach_own, "disk( UpToDate -> Failed");
 }
 
-static void peer_crashes(struct duo *d, unsigned nth)
+static void peer_crashes(struct load *l, unsigned nth)
 {
+    struct duo *d = l->d;
     duo_crash(d, DUO_B);
-    duo_run(d, 3000);
+    load_for(l, 3000);
     duo_up(d, DUO_B);
+    assert_true(duo_wait_in_sync(d, 120000));
 }
 
 static void peer_dies_under_load(void **state)
