@@ -41,25 +41,26 @@ need_programs() {
     [ -z "$missing" ] || die "not installed:$missing (make deps installs what the lab needs)"
 }
 
-# A process, not yet dead, whose first word is lab-init: numbers are used again.
-init_alive() {
-    local pid=$1 stat
-    [ -n "$pid" ] && { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
+# process_alive PID NAME: not yet dead, and of that name: numbers are used again.
+process_alive() {
+    local stat
+    [ -n "$1" ] && { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     case $stat in
-    *'(lab-init) Z'* | *'(lab-init) X'*) return 1 ;;
-    *'(lab-init) '*) return 0 ;;
+    *"($2) Z"* | *"($2) X"*) return 1 ;;
+    *"($2) "*) return 0 ;;
     esac
     return 1
 }
-init_dead() { ! init_alive "$1"; }
-
-# Kills process 1 of a node; the kernel kills the rest, and is done when process 1 is gone.
-init_kill() {
-    local pid=$1
-    init_alive "$pid" || return 0
-    kill -9 "$pid"
-    wait_for 20 init_dead "$pid" || { say "process $pid does not die"; return 1; }
+process_dead() { ! process_alive "$1" "$2"; }
+process_kill() {
+    process_alive "$1" "$2" || return 0
+    kill -9 "$1"
+    wait_for 20 process_dead "$1" "$2" || { say "process $1 ($2) does not die"; return 1; }
 }
+
+# Process 1 of a node: when it is killed the kernel kills the rest, and it is dead when they are gone.
+init_alive() { process_alive "$1" lab-init; }
+init_kill() { process_kill "$1" lab-init; }
 
 leftovers() {
     local found=0 line pid name

@@ -85,16 +85,21 @@ node_commands() {
 }
 
 # A node's mounts must outlive its processes: were haven-volume the last of them, its own exit would
-# unmount the file system above the device that it serves, and wait for itself.  The hub holds them.
+# unmount the file system above the device that it serves, and wait for itself.  A process outside the
+# node's PID namespace holds them.
 node_mounts_hold() {
-    local file=$LAB_DIR/nodes/$1/mounts
-    touch "$file" && hub_mount mount --bind "/proc/$(node_pid "$1")/ns/mnt" "$file"
+    local pid holder
+    pid=$(node_pid "$1")
+    HAVEN_LAB=$LAB_DIR setsid nsenter -t "$pid" -m sleep infinity </dev/null >/dev/null 2>&1 &
+    holder=$!
+    echo "$holder" >"$LAB_DIR/nodes/$1/holder"
+    wait_for 5 [ "/proc/$holder/ns/mnt" -ef "/proc/$pid/ns/mnt" ]
 }
 
-# With the processes dead, what is still written to their devices fails at once.
+# With the node's processes dead, what is still written to their devices fails at once.
 node_mounts_release() {
-    local file=$LAB_DIR/nodes/$1/mounts
-    [ ! -e "$file" ] || ! init_alive "$(hub_pid)" || hub_mount umount "$file" 2>/dev/null
+    local file=$LAB_DIR/nodes/$1/holder
+    if [ -e "$file" ]; then process_kill "$(cat "$file")" sleep || return 1; fi
     rm -f "$file"
 }
 
@@ -103,7 +108,7 @@ node_boot() {
     local node=$1 services=1 dir=$LAB_DIR/nodes/$1
     [ "${2:-}" != --no-services ] || services=''
     ! node_up "$node" || { say "$node is on already"; return 1; }
-    node_mounts_release "$node"
+    node_mounts_release "$node" || return 1
     if node_has_disk "$node"; then
         # A node that was switched off from inside leaves its devices.
         loops_dead_detach && disk_detach "$node" && disk_fault_start "$node" && disk_attach "$node" || return 1
@@ -132,7 +137,7 @@ node_kill() {
         fi
         init_kill "$pid" || rc=1
     fi
-    node_mounts_release "$node"
+    node_mounts_release "$node" || rc=1
     if node_has_disk "$node"; then
         loops_dead_detach && disk_detach "$node" || rc=1
     fi
