@@ -571,6 +571,11 @@ static void accepted(struct lone *l, uint32_t sock, unsigned initial)
     lone_send(l, sock, initial, NULL, 0, 0, 0);
 }
 
+static uint32_t features_of(const struct lone *l)
+{
+    return l->version < DRBD_PROTOCOL_MAX ? 0 : DRBD_FF_ALL;
+}
+
 static void send_parameters(struct lone *l, const struct drbd_state *state, uint64_t uuid)
 {
     struct drbd_protocol protocol = {.wire_protocol = DRBD_PROT_C};
@@ -585,12 +590,12 @@ static void send_parameters(struct lone *l, const struct drbd_state *state, uint
     struct drbd_uuids uuids = {.uuid = {uuid}};
     struct out o;
 
-    drbd_protocol_encode(out_begin(&o), &protocol, DRBD_PROTOCOL_MAX);
+    drbd_protocol_encode(out_begin(&o), &protocol, (int)l->version);
     out_send(l, &o, LONE_DATA, P_PROTOCOL);
     snprintf(param.verify_alg, sizeof param.verify_alg, "%s", alg);
-    drbd_rs_param_encode(out_begin(&o), &param, DRBD_PROTOCOL_MAX);
-    out_send(l, &o, LONE_DATA, P_SYNC_PARAM89);
-    drbd_sizes_encode(out_begin(&o), &sizes, DRBD_FF_ALL);
+    drbd_rs_param_encode(out_begin(&o), &param, (int)l->version);
+    out_send(l, &o, LONE_DATA, drbd_rs_param_command((int)l->version));
+    drbd_sizes_encode(out_begin(&o), &sizes, features_of(l));
     out_send(l, &o, LONE_DATA, P_SIZES);
     drbd_uuids_encode(out_begin(&o), &uuids);
     out_send(l, &o, LONE_DATA, P_UUIDS);
@@ -599,7 +604,7 @@ static void send_parameters(struct lone *l, const struct drbd_state *state, uint
 
 static void connect(struct lone *l, const struct drbd_state *state, uint64_t uuid)
 {
-    struct drbd_features features = {DRBD_PROTOCOL_MIN, DRBD_PROTOCOL_MAX, DRBD_FF_ALL};
+    struct drbd_features features = {DRBD_PROTOCOL_MIN, l->version, features_of(l)};
     struct repl_event failed = {.kind = REPL_EV_CONN_FAILED, .error = HV_EIO};
     struct out o;
 
@@ -617,12 +622,13 @@ static void connect(struct lone *l, const struct drbd_state *state, uint64_t uui
     forget_all(l);
 }
 
-static struct lone *start(bool consistent)
+static struct lone *start(bool consistent, uint32_t version)
 {
     struct lone *l = calloc(1, sizeof *l);
     struct hv_diag diag = {{0}};
 
     l->now_ms = 1000;
+    l->version = version;
     l->pool = (struct hv_buf_pool){pool_alloc, pool_free};
     l->out[0] = malloc(LONE_OUT_BYTES);
     l->out[1] = malloc(LONE_OUT_BYTES);
@@ -634,9 +640,9 @@ static struct lone *start(bool consistent)
     return l;
 }
 
-struct lone *lone_new(bool primary)
+struct lone *lone_new_version(bool primary, uint32_t version)
 {
-    struct lone *l = start(true);
+    struct lone *l = start(true, version);
     struct drbd_state peer = {.role = primary ? R_SECONDARY : R_PRIMARY,
         .peer = R_UNKNOWN,
         .conn = C_WF_CONNECTION,
@@ -663,9 +669,14 @@ struct lone *lone_new(bool primary)
     return l;
 }
 
+struct lone *lone_new(bool primary)
+{
+    return lone_new_version(primary, DRBD_PROTOCOL_MAX);
+}
+
 struct lone *lone_new_target(void)
 {
-    struct lone *l = start(false);
+    struct lone *l = start(false, DRBD_PROTOCOL_MAX);
     struct drbd_state peer = {.role = R_PRIMARY,
         .peer = R_UNKNOWN,
         .conn = C_WF_CONNECTION,

@@ -52,12 +52,15 @@ struct lone {
     int done_error[LONE_DONES_MAX];
     uint32_t dones;
     int admin_retcode;
+    uint32_t version;
     char last_log[512];
 };
 
 /* Attached, Connected, UpToDate/UpToDate: as a Secondary whose peer is Primary, or the other way round.  What
  * was exchanged on the way is taken from the sockets. */
 struct lone *lone_new(bool primary);
+/* The peer speaks nothing newer than this. */
+struct lone *lone_new_version(bool primary, uint32_t version);
 /* The same with an Inconsistent disk, every bit set, and the peer UpToDate Primary: SyncTarget, asking. */
 struct lone *lone_new_target(void);
 void lone_free(struct lone *l);

@@ -210,6 +210,43 @@ static void verify_request_is_answered_with_a_digest(void **state)
     lone_free(l);
 }
 
+static void old_peer_is_acked_as_the_protocol_says(void **state)
+{
+    struct lone *l = lone_new_version(false, 95);
+
+    lone_send_data(l, 800, 4096, 3, DP_RW_SYNC, 7); /* below 100 no ack is asked for */
+    assert_int_equal(lone_expect_ack(l, P_WRITE_ACK).block_id, 3);
+    assert_false(l->dropped);
+    lone_free(l);
+}
+
+/* Bits cleared for resync data that a power loss could still take must not reach the disk first. */
+static void lost_source_finds_the_bits_of_unflushed_data_on_disk(void **state)
+{
+    struct lone *l = lone_new_target();
+    struct repl_event gone = {.kind = REPL_EV_SOCK_CLOSED};
+    struct drbd_block_req req = lone_expect_req(l, P_RS_DATA_REQUEST);
+    struct drbd_data data = {.sector = req.sector, .block_id = DRBD_ID_SYNCER};
+    struct hv_writer w;
+    uint8_t sub[24];
+
+    hv_writer_init(&w, sub, sizeof sub);
+    drbd_data_encode(&w, &data);
+    lone_send(l, LONE_DATA, P_RS_DATA_REPLY, sub, sizeof sub, 0x21, req.size_bytes);
+    assert_int_equal(l->disk.durable[req.sector * 512], 0);
+    l->hold_io = true;
+    gone.net.sock = LONE_DATA;
+    lone_step(l, &gone);
+    for (uint32_t i = 0; i < l->ios; i++)
+        if (l->io[i].kind == REPL_FX_MD_WRITE)
+            assert_true(l->io[i].io.flags & REPL_IO_PREFLUSH); /* the superblock, no bitmap page */
+    assert_true(lone_io_count(l, REPL_FX_FLUSH) > 0);
+    l->hold_io = false;
+    lone_settle(l);
+    assert_int_equal(l->disk.durable[req.sector * 512], 0x21);
+    lone_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +261,8 @@ int main(void)
         cmocka_unit_test(reads_are_served),
         cmocka_unit_test(many_large_reads_share_the_room),
         cmocka_unit_test(verify_request_is_answered_with_a_digest),
+        cmocka_unit_test(old_peer_is_acked_as_the_protocol_says),
+        cmocka_unit_test(lost_source_finds_the_bits_of_unflushed_data_on_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

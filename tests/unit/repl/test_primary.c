@@ -314,6 +314,64 @@ static void read_error_is_served_by_the_peer(void **state)
     lone_free(l);
 }
 
+/* Below 95 only the hint travels: what must be stable waits for the barrier ack (wire §3.2). */
+static void old_peer_is_not_told_of_fua_and_waited_for(void **state)
+{
+    struct lone *l = lone_new_version(true, 94);
+    struct drbd_data data;
+
+    lone_app(l, REPL_APP_WRITE, REPL_APP_FUA, 0, 4096, 1, 1);
+    data = lone_expect_data(l);
+    assert_int_equal(data.dp_flags, DP_RW_SYNC);
+    lone_send_ack(l, P_WRITE_ACK, 0, data.block_id, 4096);
+    assert_int_equal(lone_answer(l, 1), 1);
+    lone_expect(l, LONE_DATA, P_BARRIER);
+    lone_send_barrier_ack(l, 0, 1);
+    assert_int_equal(lone_answer(l, 1), 0);
+    assert_false(l->dropped);
+    lone_free(l);
+}
+
+static void old_peer_gets_large_writes_in_pieces(void **state)
+{
+    struct lone *l = lone_new_version(true, 94);
+    struct lone_packet p;
+    struct drbd_data data;
+    struct hv_reader rd;
+
+    lone_app(l, REPL_APP_WRITE, 0, 64, 100 * 1024, 5, 1);
+    for (uint32_t at = 0; at < 100; at += 32) {
+        uint32_t bytes = (at + 32 <= 100 ? 32 : 100 - at) * 1024;
+
+        do {
+            p = (struct lone_packet){0};
+            assert_true(lone_take(l, LONE_DATA, &p));
+        } while (p.command == P_BARRIER);
+        assert_int_equal(p.command, P_DATA);
+        assert_int_equal(p.length_bytes, 24 + bytes);
+        hv_reader_init(&rd, p.body, p.length_bytes);
+        assert_int_equal(drbd_data_decode(&rd, &data), 0);
+        assert_int_equal(data.sector, 64 + at * 2);
+        assert_int_equal(lone_answer(l, 1), 1);
+        lone_send_ack(l, P_WRITE_ACK, data.sector, data.block_id, bytes);
+    }
+    assert_int_equal(lone_answer(l, 1), 0);
+    assert_int_equal(l->disk.now[64 * 512 + 100 * 1024 - 1], 5);
+    lone_free(l);
+}
+
+static void old_peer_is_not_sent_discards(void **state)
+{
+    struct lone *l = lone_new_version(true, 100);
+
+    lone_app(l, REPL_APP_DISCARD, 0, 0, 1 << 20, 0, 1);
+    assert_int_equal(lone_answer(l, 1), HV_EUNSUPPORTED);
+    lone_app(l, REPL_APP_ZEROES, 0, 0, 1 << 20, 0, 2);
+    assert_int_equal(lone_answer(l, 2), HV_EUNSUPPORTED);
+    lone_expect_nothing(l);
+    lone_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +389,9 @@ int main(void)
         cmocka_unit_test(overlapping_writes_go_one_after_the_other),
         cmocka_unit_test(full_activity_log_waits_for_barrier_acks),
         cmocka_unit_test(read_error_is_served_by_the_peer),
+        cmocka_unit_test(old_peer_is_not_told_of_fua_and_waited_for),
+        cmocka_unit_test(old_peer_gets_large_writes_in_pieces),
+        cmocka_unit_test(old_peer_is_not_sent_discards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
