@@ -28,8 +28,12 @@ enum { D_ASKING, D_LEAVING };
 static void leave(struct repl *r, struct repl_admin_action *a, const struct drbd_state *mask,
     const struct drbd_state *val)
 {
+    const struct drbd_state disk = {.disk = mask->disk};
+
     if (r->conn != C_STANDALONE && r->conn != C_DISCONNECTING && !r->ctl.closing)
         repl_all_change(r, mask, val, REPL_CHG_HARD, "disconnect");
+    else if (mask->disk)
+        repl_all_change(r, &disk, val, 0, "disconnect"); /* the peer may count on it */
     repl_conn_drop(r, C_DISCONNECTING, "disconnect");
     a->phase = D_LEAVING;
 }

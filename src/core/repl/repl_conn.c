@@ -270,6 +270,12 @@ static void pending_expire(struct repl *r)
 
 /* --- events --- */
 
+/* We have asked to leave, and the answer comes on the meta socket. */
+static bool disconnect_asked(const struct repl *r)
+{
+    return r->ctl.cw.busy && r->ctl.cw.connection && r->ctl.cw.result == SS_UNKNOWN_ERROR;
+}
+
 static void sock_gone(struct repl *r, uint32_t id, int error)
 {
     struct repl_sock *s = repl_sock_find(r, id);
@@ -295,8 +301,8 @@ static void sock_gone(struct repl *r, uint32_t id, int error)
         if (!error)
             repl_log(r, HV_LOG_WARN, "%s",
                 meta ? "meta connection shut down by peer." : "sock was shut down by peer");
-        /* What the peer said last, and why it left, may still be on its way on the data socket. */
-        if (meta)
+        /* What the peer said last, and why it left, may still be on its way on the other socket. */
+        if (meta ? !r->ctl.sock[0].eof : disconnect_asked(r) && !r->ctl.sock[1].eof)
             repl_timer_set(r, REPL_T_SOCKETS, r->now_ms + LAST_WORDS_MS);
         else
             repl_conn_drop(r, error ? C_NETWORK_FAILURE : C_BROKEN_PIPE, "socket closed");
