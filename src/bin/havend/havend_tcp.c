@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which clients are connected to our service addresses: asked of the kernel each second (sock_diag(7)),
- * told to the cluster engine, which shares them with the other node for its tickle ACKs. */
+/* Which clients are connected to our service addresses: asked of the kernel (sock_diag(7)) several times
+ * a second, since a connection that died with us before the other node knew it gets no tickle ACK from
+ * there; told to the cluster engine, which shares them with the other node. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -14,7 +15,7 @@
 
 #include "havend.h"
 
-enum { EVERY_MS = 1000, REPEAT = 10, REPLY_BYTES = 32768 };
+enum { EVERY_MS = 200, REPEAT = 50, REPLY_BYTES = 32768 };
 
 struct group_list {
     unsigned count, told_count, age;
