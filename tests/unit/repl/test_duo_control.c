@@ -4,6 +4,8 @@
 #include "scenario.h"
 
 #include "hv_error.h"
+#include "md.h"
+#include "md_replay.h"
 
 static void secondary_is_detached_and_attached(void **state)
 {
@@ -227,6 +229,97 @@ static void discarded_data_is_replaced(void **state)
     duo_free(d);
 }
 
+enum { SMALL_SECTORS = 40 * 2048, LARGE_SECTORS = 64 * 2048 };
+
+static struct repl_attach backing(uint64_t sectors)
+{
+    return (struct repl_attach){.backing_sectors = sectors,
+        .md_index = MD_INDEX_INTERNAL,
+        .md_sectors = sectors,
+        .logical_block_bytes = 512,
+        .physical_block_bytes = 4096,
+        .max_io_bytes = 1 << 20,
+        .can_discard = true};
+}
+
+/* Metadata at the end of the first part of the disk. */
+static void small_up(struct duo *d, enum duo_end end)
+{
+    const struct md_place place = {MD_INDEX_INTERNAL, SMALL_SECTORS, SMALL_SECTORS};
+    uint8_t *bytes = duo_disk_bytes(d, end);
+    struct md_superblock sb;
+    struct md_layout layout;
+    struct hv_diag diag;
+
+    assert_int_equal(md_create(&sb, &place, 1, 8, 1, &diag), 0);
+    assert_int_equal(md_layout_compute(&place, 1, 8, &layout, &diag), 0);
+    md_encode(&sb, bytes + layout.sb_sector * 512);
+    md_replay_ring_init(bytes + layout.al_sector * 512, layout.al_sectors * 512);
+    duo_boot(d, end);
+    assert_ok(duo_admin(
+        d, end, (struct repl_admin){.verb = REPL_ADM_ATTACH, .attach = backing(SMALL_SECTORS)}));
+    assert_ok(duo_verb(d, end, REPL_ADM_CONNECT));
+}
+
+static void both_grow_while_in_use(void **state)
+{
+    const struct repl_admin grow = {.verb = REPL_ADM_RESIZE, .attach = backing(LARGE_SECTORS)};
+    struct duo_options o;
+    uint64_t before;
+    uint32_t value;
+
+    duo_options_init(&o);
+    o.disk_sectors = LARGE_SECTORS;
+    struct duo *d = duo_new(&o);
+    small_up(d, DUO_A);
+    small_up(d, DUO_B);
+    assert_true(duo_until(d, scenario_connected, NULL, 30000));
+    assert_ok(scenario_primary(d, DUO_A, true));
+    assert_true(duo_wait_in_sync(d, 60000));
+    assert_int_equal(duo_write(d, DUO_A, 80000, 8, 5), 0);
+    before = duo_status(d, DUO_A).size_sectors;
+
+    assert_ok(duo_admin(d, DUO_A, grow));
+    duo_run(d, 1000);
+    assert_int_equal(duo_status(d, DUO_A).size_sectors, before);
+    assert_ok(duo_admin(d, DUO_B, grow));
+    duo_run(d, 1000);
+    assert_true(duo_wait_in_sync(d, 60000));
+    assert_true(duo_status(d, DUO_A).size_sectors > before + 40000);
+    assert_int_equal(duo_status(d, DUO_B).size_sectors, duo_status(d, DUO_A).size_sectors);
+    assert_int_equal(duo_write(d, DUO_A, before + 1000, 8, 6), 0);
+    assert_int_equal(duo_disk_value(d, DUO_B, before + 1000), 6);
+
+    /* The metadata is where the next attach looks for it. */
+    assert_int_equal(duo_flush(d, DUO_A), 0);
+    for (int e = 0; e < DUO_ENDS; e++)
+        duo_crash(d, (enum duo_end)e);
+    for (int e = 0; e < DUO_ENDS; e++)
+        duo_up(d, (enum duo_end)e);
+    assert_true(duo_wait_in_sync(d, 60000));
+    assert_ok(scenario_primary(d, DUO_A, false));
+    assert_int_equal(duo_read(d, DUO_A, 80000, 8, &value), 0);
+    assert_int_equal(value, 5);
+    assert_int_equal(duo_read(d, DUO_A, before + 1000, 8, &value), 0);
+    assert_int_equal(value, 6);
+    assert_true(duo_disks_equal(d));
+    duo_free(d);
+}
+
+static void resize_needs_a_primary(void **state)
+{
+    struct duo_options o;
+    duo_options_init(&o);
+    struct duo *d = scenario_fresh(&o);
+
+    assert_true(duo_until(d, scenario_connected, NULL, 30000));
+    assert_int_equal(
+        duo_admin(d, DUO_A,
+            (struct repl_admin){.verb = REPL_ADM_RESIZE, .attach = backing(LARGE_SECTORS)}),
+        131);
+    duo_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +338,8 @@ int main(void)
         cmocka_unit_test(device_in_use_stays_primary),
         cmocka_unit_test(second_primary_is_refused),
         cmocka_unit_test(discarded_data_is_replaced),
+        cmocka_unit_test(both_grow_while_in_use),
+        cmocka_unit_test(resize_needs_a_primary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
