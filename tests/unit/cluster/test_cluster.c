@@ -453,6 +453,33 @@ static void a_node_without_peer_serves(void **state)
     assert_true(d->node[ALPHA].stopped);
 }
 
+/* The guide's haresources: one line, one group; the other node has none of its own. */
+static void one_group_for_two_nodes(void **state)
+{
+    d->cfg.groups_count = 1;
+    duo_start(d, ALPHA);
+    duo_start(d, BETA);
+    duo_run(d, 5000);
+    assert_string_equal(duo_where(d), "ga@alpha gb@-");
+    assert_string_equal(duo_status(d, ALPHA)->held, "local");
+    assert_string_equal(duo_status(d, BETA)->held, "local"); /* as cl_status says it there */
+    duo_admin(d, ALPHA, CLUSTER_ADMIN_STANDBY, CLUSTER_ALL);
+    duo_run(d, 1000);
+    assert_string_equal(duo_where(d), "ga@beta gb@-");
+    assert_string_equal(duo_status(d, ALPHA)->held, "none");
+    assert_string_equal(duo_status(d, BETA)->held, "all");
+    assert_int_equal(duo_move(d, ALPHA, DUO_GA, CLUSTER_ME), 0);
+    duo_run(d, 1000);
+    assert_string_equal(duo_where(d), "ga@alpha gb@-");
+    duo_kill(d, ALPHA);
+    duo_run(d, 10000);
+    assert_string_equal(duo_where(d), "ga@beta gb@-");
+    duo_start(d, ALPHA);
+    duo_run(d, 20000);
+    assert_string_equal(duo_where(d), "ga@beta gb@-");
+    assert_string_equal(duo_status(d, ALPHA)->held, "none");
+}
+
 static void configurations_are_checked(void **state)
 {
     struct cluster *c;
@@ -502,6 +529,7 @@ int main(void)
         T(clients_of_the_dead_are_tickled),
         T(the_peer_is_outdated_over_the_links),
         T(a_node_without_peer_serves),
+        T(one_group_for_two_nodes),
         T(configurations_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -465,6 +465,54 @@ static void forgeries_are_refused(void **state)
     assert_int_equal(d->node[ALPHA].acquires[DUO_GB], 1);
 }
 
+/* A peer with the right key that says anything at all: no crash, and the engine stays within its effects
+ * (it asserts that itself). */
+static void a_peer_that_lies(void **state)
+{
+    static const char *const types[] = {"status", "resource", "ask_resources", "starting",
+        "shutdone", "hb_takeover", "reqnodes", "repnodes", "num_ping_nodes", "you_are_dead",
+        "abort_giveup", "start_outdate", "outdate_rc", "NS_rexmit", "NS_ackmsg", "NS_nak_rexmit",
+        "NS_haven_tcp", "hbapi-clstat", "ip-request", ""};
+    static const char *const names[] = {"st", "dt", "rsc_hold", "info", "isstable", "rtype",
+        "haven", "hv_see", "hv_groups", "hv_heard", "hv_stable", "hv_standby", "groups", "group",
+        "n", "list", "firstseq", "lastseq", "ackseq", "num_ping", "dop_res", "dop_value", "dest",
+        "srcuuid"};
+    static const char *const values[] = {"active", "dead", "all", "local", "foreign", "none", "me",
+        "other", "done", "standby", "shutdown", "1", "0", "full", "ffffffffffffffff", "-1", "",
+        "7d0", "ga::1 h 1 0 gb::2 hvs 4294967295 99999999999", "ga::1", "ga::1 ", "x y", "*beta q",
+        "alpha", "18446744073709551615", "ga::1 iiii", "ga::1 \001 1 1 "};
+    static struct hb_msg m;
+    static uint8_t bytes[HB_MSG_BYTES_MAX];
+    uint64_t seq = 1000;
+
+    d->dual_allowed = true;
+    with_ping_node();
+    both_started();
+    duo_kill(d, BETA);
+    for (int i = 0; i < 30000; i++) {
+        int length;
+
+        hb_msg_init(&m);
+        hb_msg_add(&m, "t", types[hv_prng_below(&d->rng, sizeof types / sizeof *types)]);
+        for (uint64_t f = hv_prng_below(&d->rng, 8); f > 0; f--)
+            hb_msg_add(&m, names[hv_prng_below(&d->rng, sizeof names / sizeof *names)],
+                values[hv_prng_below(&d->rng, sizeof values / sizeof *values)]);
+        hb_msg_add(&m, "src", "beta");
+        seq += hv_prng_below(&d->rng, 50) ? hv_prng_below(&d->rng, 3) : hv_prng_below(&d->rng, 600);
+        hb_msg_addf(&m, "seq", "%llx", (unsigned long long)seq);
+        hb_msg_addf(&m, "hg", "%llx", 1001 + (unsigned long long)i / 3000);
+        hb_msg_add(&m, "ts", "1");
+        length =
+            hb_msg_encode(&m, HB_NETSTRING, &d->keys, 1, &test_digest_ops, bytes, sizeof bytes);
+        assert_true(length > 0);
+        duo_inject(d, ALPHA, bytes, (size_t)length);
+        duo_run(d, hv_prng_below(&d->rng, 30));
+    }
+    /* Once it is silent, alpha serves alone again. */
+    duo_run(d, 200000);
+    assert_string_equal(duo_where(d), "ga@alpha gb@alpha");
+}
+
 /* ---- many lives ---- */
 
 static void disturb(struct hv_prng *rng, bool cuts)
@@ -644,6 +692,7 @@ int main(void)
         T(a_third_of_all_packets_is_lost),
         T(recorded_packets_change_nothing),
         T(forgeries_are_refused),
+        T(a_peer_that_lies),
         T(random_lives_without_cuts),
         T(random_lives_with_cuts),
         T(random_isolations),
