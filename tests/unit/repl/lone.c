@@ -131,20 +131,22 @@ static int io_do(struct lone *l, const struct repl_effect *fx)
     uint8_t *at = fx->io.buf ? fx->io.buf->data + fx->io.offset_bytes : NULL;
     bool meta = fx->kind == REPL_FX_MD_READ || fx->kind == REPL_FX_MD_WRITE;
 
+    struct duo_disk *disk = fx->io.volume ? &l->second : &l->disk;
+
     if (fx->kind == REPL_FX_FLUSH) {
         if (!l->flush_error)
-            duo_disk_flush(&l->disk);
+            duo_disk_flush(disk);
         return l->flush_error;
     }
     if (l->fail_data && !meta)
         return HV_EIO;
     if (fx->kind == REPL_FX_READ || fx->kind == REPL_FX_MD_READ) {
-        memcpy(at, l->disk.now + fx->io.sector * 512, fx->io.length_bytes);
+        memcpy(at, disk->now + fx->io.sector * 512, fx->io.length_bytes);
         return 0;
     }
     if (fx->io.flags & REPL_IO_PREFLUSH)
-        duo_disk_flush(&l->disk);
-    duo_disk_write(&l->disk, fx->io.sector, sectors, at, fx->io.flags & REPL_IO_FUA);
+        duo_disk_flush(disk);
+    duo_disk_write(disk, fx->io.sector, sectors, at, fx->io.flags & REPL_IO_FUA);
     return 0;
 }
 
@@ -229,7 +231,7 @@ void lone_send(struct lone *l, uint32_t sock, unsigned command, const void *sub,
     int version = command == P_CONNECTION_FEATURES || command >= P_INITIAL_META
                       ? DRBD_PROTOCOL_START
                       : version_of(l);
-    size_t n = drbd_header_encode(bytes, version, 0, command, sub_bytes + data_bytes);
+    size_t n = drbd_header_encode(bytes, version, l->vnr, command, sub_bytes + data_bytes);
 
     if (sub_bytes)
         memcpy(bytes + n, sub, sub_bytes);
@@ -340,6 +342,7 @@ bool lone_take(struct lone *l, uint32_t sock, struct lone_packet *p)
     n = drbd_header_decode(at, l->out_bytes[s] - l->out_taken[s], version, &h);
     assert_true(n > 0);
     p->command = h.command;
+    p->vnr = h.volume;
     p->length_bytes = h.length_bytes;
     p->body = at + n;
     l->out_taken[s] += (uint32_t)n + h.length_bytes;
@@ -426,6 +429,7 @@ void lone_app(struct lone *l, enum repl_app_op op, uint32_t flags, uint64_t sect
     struct repl_event ev = {.kind = REPL_EV_APP, .token = token};
 
     ev.app.op = op;
+    ev.app.volume = l->vnr;
     ev.app.flags = flags;
     ev.app.sector = sector;
     ev.app.length_bytes = bytes;
@@ -451,7 +455,7 @@ struct repl_volume_status lone_status(struct lone *l)
     struct repl_volume_status v;
 
     repl_status(l->r, l->now_ms, s);
-    v = s->volume[0];
+    v = s->volume[l->vnr];
     free(s);
     return v;
 }
@@ -502,6 +506,9 @@ static void configure(struct lone *l)
         .c_delay_target_ds = 10,
         .c_fill_target_sectors = 100,
         .c_max_rate_kib = 102400};
+    c->volume[1] = c->volume[0];
+    c->volume[1].vnr = 1;
+    c->volume[1].minor = 1;
     c->net = (struct repl_net_config){.wire_protocol = DRBD_PROT_C,
         .timeout_ds = 60,
         .ping_int_s = 10,
@@ -514,7 +521,7 @@ static void configure(struct lone *l)
     snprintf(c->net.verify_alg, sizeof c->net.verify_alg, "%s", alg);
 }
 
-static void format(struct lone *l, bool consistent)
+static void format(struct lone *l, struct duo_disk *disk, bool consistent)
 {
     struct md_place place = {MD_INDEX_INTERNAL, LONE_DISK_SECTORS, LONE_DISK_SECTORS};
     struct md_superblock sb;
@@ -532,9 +539,9 @@ static void format(struct lone *l, bool consistent)
     }
     md_replay_block_init(block);
     for (uint64_t s = 0; s < layout.al_sectors; s += 8)
-        duo_disk_write(&l->disk, layout.al_sector + s, 8, block, true);
+        duo_disk_write(disk, layout.al_sector + s, 8, block, true);
     md_encode(&sb, block);
-    duo_disk_write(&l->disk, layout.sb_sector, 8, block, true);
+    duo_disk_write(disk, layout.sb_sector, 8, block, true);
 }
 
 static int admin(struct lone *l, struct repl_admin a)
@@ -550,7 +557,7 @@ static int admin(struct lone *l, struct repl_admin a)
 
 static void attach(struct lone *l)
 {
-    struct repl_admin a = {.verb = REPL_ADM_ATTACH};
+    struct repl_admin a = {.verb = REPL_ADM_ATTACH, .volume = l->vnr};
 
     a.attach = (struct repl_attach){.backing_sectors = LONE_DISK_SECTORS,
         .md_index = MD_INDEX_INTERNAL,
@@ -593,13 +600,16 @@ static void send_parameters(struct lone *l, const struct drbd_state *state, uint
     drbd_protocol_encode(out_begin(&o), &protocol, (int)l->version);
     out_send(l, &o, LONE_DATA, P_PROTOCOL);
     snprintf(param.verify_alg, sizeof param.verify_alg, "%s", alg);
-    drbd_rs_param_encode(out_begin(&o), &param, (int)l->version);
-    out_send(l, &o, LONE_DATA, drbd_rs_param_command((int)l->version));
-    drbd_sizes_encode(out_begin(&o), &sizes, features_of(l));
-    out_send(l, &o, LONE_DATA, P_SIZES);
-    drbd_uuids_encode(out_begin(&o), &uuids);
-    out_send(l, &o, LONE_DATA, P_UUIDS);
-    lone_send_state(l, *state);
+    for (l->vnr = 0; l->vnr < l->config.volumes; l->vnr++) {
+        drbd_rs_param_encode(out_begin(&o), &param, (int)l->version);
+        out_send(l, &o, LONE_DATA, drbd_rs_param_command((int)l->version));
+        drbd_sizes_encode(out_begin(&o), &sizes, features_of(l));
+        out_send(l, &o, LONE_DATA, P_SIZES);
+        drbd_uuids_encode(out_begin(&o), &uuids);
+        out_send(l, &o, LONE_DATA, P_UUIDS);
+        lone_send_state(l, *state);
+    }
+    l->vnr = 0;
 }
 
 static void connect(struct lone *l, const struct drbd_state *state, uint64_t uuid)
@@ -622,7 +632,7 @@ static void connect(struct lone *l, const struct drbd_state *state, uint64_t uui
     forget_all(l);
 }
 
-static struct lone *start(bool consistent, uint32_t version)
+static struct lone *start(bool consistent, uint32_t version, uint32_t volumes)
 {
     struct lone *l = calloc(1, sizeof *l);
     struct hv_diag diag = {{0}};
@@ -633,16 +643,21 @@ static struct lone *start(bool consistent, uint32_t version)
     l->out[0] = malloc(LONE_OUT_BYTES);
     l->out[1] = malloc(LONE_OUT_BYTES);
     duo_disk_init(&l->disk, LONE_DISK_SECTORS);
+    duo_disk_init(&l->second, LONE_DISK_SECTORS);
     configure(l);
-    format(l, consistent);
+    l->config.volumes = volumes;
+    format(l, &l->disk, consistent);
+    format(l, &l->second, consistent);
     assert_int_equal(repl_new(&l->config, &l->r, &diag), 0);
-    attach(l);
+    for (l->vnr = 0; l->vnr < volumes; l->vnr++)
+        attach(l);
+    l->vnr = 0;
     return l;
 }
 
-struct lone *lone_new_version(bool primary, uint32_t version)
+static struct lone *connected(bool primary, uint32_t version, uint32_t volumes)
 {
-    struct lone *l = start(true, version);
+    struct lone *l = start(true, version, volumes);
     struct drbd_state peer = {.role = primary ? R_SECONDARY : R_PRIMARY,
         .peer = R_UNKNOWN,
         .conn = C_WF_CONNECTION,
@@ -659,8 +674,11 @@ struct lone *lone_new_version(bool primary, uint32_t version)
         lone_step(l, &ev);
         lone_settle(l);
         lone_send(l, LONE_META, P_PING_ACK, NULL, 0, 0, 0);
-        drbd_u32_encode(out_begin(&o), SS_SUCCESS);
-        out_send(l, &o, LONE_META, P_STATE_CHG_REPLY);
+        for (l->vnr = 0; l->vnr < volumes; l->vnr++) {
+            drbd_u32_encode(out_begin(&o), SS_SUCCESS);
+            out_send(l, &o, LONE_META, P_STATE_CHG_REPLY);
+        }
+        l->vnr = 0;
         assert_int_equal(lone_status(l).state.role, R_PRIMARY);
         forget_all(l);
     }
@@ -671,12 +689,22 @@ struct lone *lone_new_version(bool primary, uint32_t version)
 
 struct lone *lone_new(bool primary)
 {
-    return lone_new_version(primary, DRBD_PROTOCOL_MAX);
+    return connected(primary, DRBD_PROTOCOL_MAX, 1);
+}
+
+struct lone *lone_new_version(bool primary, uint32_t version)
+{
+    return connected(primary, version, 1);
+}
+
+struct lone *lone_new_pair(bool primary)
+{
+    return connected(primary, DRBD_PROTOCOL_MAX, 2);
 }
 
 struct lone *lone_new_target(void)
 {
-    struct lone *l = start(false, DRBD_PROTOCOL_MAX);
+    struct lone *l = start(false, DRBD_PROTOCOL_MAX, 1);
     struct drbd_state peer = {.role = R_PRIMARY,
         .peer = R_UNKNOWN,
         .conn = C_WF_CONNECTION,
@@ -714,6 +742,7 @@ void lone_free(struct lone *l)
     repl_free(l->r);
     assert_int_equal(l->bufs_out, 0);
     duo_disk_free(&l->disk);
+    duo_disk_free(&l->second);
     free(l->out[0]);
     free(l->out[1]);
     free(l);

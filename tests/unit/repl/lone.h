@@ -26,6 +26,7 @@ enum {
 
 struct lone_packet {
     unsigned command;
+    uint16_t vnr;
     uint32_t length_bytes;
     const uint8_t *body; /* everything after the header; until the next packet is taken */
 };
@@ -37,7 +38,8 @@ struct lone {
     struct hv_entropy entropy;
     struct hv_buf_pool pool;
     uint32_t bufs_out;
-    struct duo_disk disk;
+    struct duo_disk disk, second; /* of volume 0, of volume 1 */
+    uint16_t vnr;                 /* what is sent and asked concerns this volume */
     uint64_t size_sectors;
     uint64_t now_ms;
     struct repl_effect io[LONE_IOS_MAX]; /* under way, oldest first */
@@ -61,6 +63,8 @@ struct lone {
 struct lone *lone_new(bool primary);
 /* The peer speaks nothing newer than this. */
 struct lone *lone_new_version(bool primary, uint32_t version);
+/* The same with two volumes. */
+struct lone *lone_new_pair(bool primary);
 /* The same with an Inconsistent disk, every bit set, and the peer UpToDate Primary: SyncTarget, asking. */
 struct lone *lone_new_target(void);
 void lone_free(struct lone *l);

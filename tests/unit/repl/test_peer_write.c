@@ -247,6 +247,28 @@ static void lost_source_finds_the_bits_of_unflushed_data_on_disk(void **state)
     lone_free(l);
 }
 
+static void barrier_flushes_every_volume_that_was_written(void **state)
+{
+    struct lone *l = lone_new_pair(false);
+
+    l->hold_io = true;
+    for (l->vnr = 0; l->vnr < 2; l->vnr++) {
+        lone_send_data(l, 8, 512, 1, DP_C, 4);
+        lone_io_one(l, REPL_FX_WRITE);
+        lone_expect_ack(l, P_WRITE_ACK);
+    }
+    l->vnr = 0;
+    lone_send_barrier(l, 9);
+    assert_int_equal(lone_io_count(l, REPL_FX_FLUSH), 2);
+    lone_io_one(l, REPL_FX_FLUSH);
+    lone_expect_nothing(l);
+    lone_io_one(l, REPL_FX_FLUSH);
+    lone_expect_barrier_ack(l, 9, 2);
+    assert_int_equal(l->disk.durable[8 * 512], 4);
+    assert_int_equal(l->second.durable[8 * 512], 4);
+    lone_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +283,7 @@ int main(void)
         cmocka_unit_test(reads_are_served),
         cmocka_unit_test(many_large_reads_share_the_room),
         cmocka_unit_test(verify_request_is_answered_with_a_digest),
+        cmocka_unit_test(barrier_flushes_every_volume_that_was_written),
         cmocka_unit_test(old_peer_is_acked_as_the_protocol_says),
         cmocka_unit_test(lost_source_finds_the_bits_of_unflushed_data_on_disk),
     };

@@ -372,6 +372,63 @@ static void old_peer_is_not_sent_discards(void **state)
     lone_free(l);
 }
 
+static void volumes_share_epochs(void **state)
+{
+    struct lone *l = lone_new_pair(true);
+    struct lone_packet p;
+    struct drbd_data data[2];
+    struct hv_reader rd;
+
+    for (l->vnr = 0; l->vnr < 2; l->vnr++) {
+        lone_app(l, REPL_APP_WRITE, 0, 64, 4096, (uint8_t)(5 + l->vnr), l->vnr);
+        p = lone_expect(l, LONE_DATA, P_DATA);
+        assert_int_equal(p.vnr, l->vnr);
+        hv_reader_init(&rd, p.body, p.length_bytes);
+        assert_int_equal(drbd_data_decode(&rd, &data[l->vnr]), 0);
+    }
+    assert_int_equal(l->disk.now[64 * 512], 5);
+    assert_int_equal(l->second.now[64 * 512], 6);
+    for (l->vnr = 0; l->vnr < 2; l->vnr++)
+        lone_send_ack(l, P_WRITE_ACK, 64, data[l->vnr].block_id, 4096);
+    p = lone_expect(l, LONE_DATA, P_BARRIER);
+    lone_send_barrier_ack(l, barrier_number(&p), 2);
+    assert_int_equal(lone_answer(l, 0), 0);
+    assert_int_equal(lone_answer(l, 1), 0);
+    assert_false(l->dropped);
+    /* An ack on the wrong volume is a lie. */
+    l->vnr = 1;
+    lone_app(l, REPL_APP_WRITE, 0, 64, 4096, 7, 2);
+    p = lone_expect(l, LONE_DATA, P_DATA);
+    hv_reader_init(&rd, p.body, p.length_bytes);
+    assert_int_equal(drbd_data_decode(&rd, &data[0]), 0);
+    l->vnr = 0;
+    lone_send_ack(l, P_WRITE_ACK, 64, data[0].block_id, 4096);
+    assert_true(l->dropped);
+    lone_free(l);
+}
+
+static void lost_peer_is_noted_on_every_volume(void **state)
+{
+    struct lone *l = lone_new_pair(true);
+    struct repl_event gone = {.kind = REPL_EV_SOCK_CLOSED};
+    uint64_t before[2];
+
+    for (l->vnr = 0; l->vnr < 2; l->vnr++) {
+        before[l->vnr] = lone_status(l).uuid[0];
+        lone_app(l, REPL_APP_WRITE, 0, 64, 4096, 5, l->vnr);
+    }
+    l->vnr = 0;
+    gone.net.sock = LONE_DATA;
+    lone_step(l, &gone);
+    lone_settle(l);
+    for (l->vnr = 0; l->vnr < 2; l->vnr++) {
+        assert_int_equal(lone_status(l).oos_kib, 4);
+        assert_int_not_equal(lone_status(l).uuid[0], before[l->vnr]);
+        assert_int_equal(lone_answer(l, l->vnr), 0);
+    }
+    lone_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +446,8 @@ int main(void)
         cmocka_unit_test(overlapping_writes_go_one_after_the_other),
         cmocka_unit_test(full_activity_log_waits_for_barrier_acks),
         cmocka_unit_test(read_error_is_served_by_the_peer),
+        cmocka_unit_test(volumes_share_epochs),
+        cmocka_unit_test(lost_peer_is_noted_on_every_volume),
         cmocka_unit_test(old_peer_is_not_told_of_fua_and_waited_for),
         cmocka_unit_test(old_peer_gets_large_writes_in_pieces),
         cmocka_unit_test(old_peer_is_not_sent_discards),
