@@ -49,6 +49,7 @@ disk_detach() {
 disk_remove() {
     local at=$LAB_DIR/nodes/$1/fault
     disk_detach "$1" || return 1
+    disk_faulty || return 0
     if hub_mount mountpoint -q "$at"; then hub_mount umount "$at"; fi
 }
 

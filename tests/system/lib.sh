@@ -116,11 +116,10 @@ client_start() {
 }
 acknowledged() { grep -c '^A' "$HAVEN_LAB_DIR$LEDGER" 2>/dev/null; }
 acknowledged_more() { [ "$(acknowledged)" -gt "$1" ]; }
-# goes_on SECONDS: the client gets acknowledgements again.
+# goes_on SECONDS [RECORDS]: the client gets so many more acknowledgements (100: what the nodes tell each
+# other about a new connection has been told by then).
 goes_on() {
-    local before
-    before=$(acknowledged)
-    until_true "$1" acknowledged_more "$before" || fail "the client does not go on within $1 s"
+    until_true "$1" acknowledged_more $(($(acknowledged) + ${2:-100})) || fail "the client does not go on within $1 s"
 }
 mark() { "$LAB" client nfsclient mark --ledger "$LEDGER" "$1" || fail "mark $1"; }
 pause_ms() { "$LAB" client nfsclient pause --ledger "$LEDGER" --from "$1" --to "$2"; }
@@ -154,9 +153,11 @@ records_verify() {
 finish() {
     local node
     client_gone || client_stop
+    step 'what is left of it'
     "$LAB" wait 30 nfs || fail 'the service does not answer'
     [ "$("$LAB" owner | wc -l)" = 1 ] || fail "owners: $("$LAB" owner | tr '\n' ' ')"
     uptodate_wait 60
+    step 'reading back'
     records_verify "$@"
     step 'orderly stop, and comparison of the replicas'
     for node in $(other_of "$("$LAB" owner)") $("$LAB" owner); do
