@@ -13,7 +13,8 @@
  *    and `move` works for one;
  *  - a healed partition restarts nobody: of two nodes that hold a group, one releases it
  *    (cluster_claim.h says which);
- *  - a node without peer and without any ping node freezes, releases everything, and joins later;
+ *  - a node without peer and without any ping node freezes (before its peer's deadtime for it is over),
+ *    releases everything, and joins later;
  *  - a takeover is withheld while a volume sees its peer alive and Primary;
  *  - a group that could not be stopped is not started on the other node until that node is gone. */
 #include <stdbool.h>
@@ -201,7 +202,8 @@ enum cluster_effect_type {
     CLUSTER_FX_PING,    /* echo request with these bytes to ping node `ping` (each of a group) */
     CLUSTER_FX_ACQUIRE, /* start `group`; answer with CLUSTER_EV_SERVICE */
     CLUSTER_FX_RELEASE, /* stop `group`; likewise */
-    CLUSTER_FX_FREEZE,  /* suspend the I/O of all volumes; comes before any RELEASE of that cause */
+    CLUSTER_FX_FREEZE, /* suspend the I/O of all volumes: nobody has been heard for almost a deadtime
+                            * (ping nodes configured); a THAW or the RELEASEs of an isolated node follow */
     CLUSTER_FX_THAW,
     CLUSTER_FX_TICKLE, /* after `group` is up here: tickle these client connections of the peer's */
     CLUSTER_FX_FENCE,  /* make sure that the peer is off; answer with FENCE_RESULT */
