@@ -557,7 +557,6 @@ void repl_conn_settle(struct repl *r)
     if (!r->ctl.closing || r->ctl.lost_untold || !repl_data_peer_idle(r))
         return;
     r->ctl.closing = false;
-    r->ctl.peer_disconnecting = false;
     repl_log(r, HV_LOG_INFO, "Connection closed");
     if (r->conn == C_DISCONNECTING) {
         repl_conn_change(r, C_STANDALONE, REPL_CHG_HARD, "disconnected");

@@ -48,7 +48,7 @@ struct repl_bm_write {
 };
 
 struct repl_md_ctl {
-    bool dirty, writing, again;
+    bool dirty, writing;
     uint32_t waiting_now, waiting_next; /* waiters of the write under way, and of the one after */
     struct repl_md_waiter now[REPL_MD_WAITERS], next[REPL_MD_WAITERS];
     uint32_t job_first, jobs; /* a ring: pumped and answered in order */
@@ -216,20 +216,17 @@ struct repl_ctl {
     bool listening;
     bool closing; /* dropped; waits until nothing of the peer's is under way */
     bool lost_untold, reconnect_at_once; /* of a dropped connection */
-    bool peer_disconnecting;
-    bool discard_my_data;   /* one-shot, of the configuration */
-    bool discarding;        /* it was, in the handshake under way */
-    uint32_t holds;         /* the data socket is not looked at while > 0 */
-    bool in_receive, again; /* again: deliver a tick at once */
+    bool discard_my_data;                /* one-shot, of the configuration */
+    bool discarding;                     /* it was, in the handshake under way */
+    uint32_t holds;                      /* the data socket is not looked at while > 0 */
+    bool again;                          /* deliver a tick at once */
 
     /* handshake */
     enum repl_hs hs;
     uint8_t my_challenge[DRBD_CHALLENGE_BYTES];
-    bool dry_run, told_split_brain;
+    bool dry_run;
     bool state_sent; /* the handshake's P_STATE is out, the peer's not in */
-    uint32_t my_features;
 
-    bool ping_wanted; /* a P_PING is out */
     bool split_brain, fencing;
     uint32_t connect_count; /* times Connected was reached */
     uint32_t fence_connect_count;
@@ -241,7 +238,6 @@ struct repl_ctl {
     struct repl_after after[REPL_AFTER_QUEUE];
 
     struct repl_cw cw;
-    int64_t next_generation;
 
     uint32_t io_slots, io_free, io_busy;
     struct repl_io_slot *io;

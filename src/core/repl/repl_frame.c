@@ -255,7 +255,6 @@ static uint32_t look(struct repl *r, struct repl_sock *s, const uint8_t *bytes, 
     const uint8_t *at = bytes;
     uint32_t id = s->id;
 
-    r->ctl.in_receive = true;
     while (n && s->id == id && (s->in_data || may_look(r, s))) {
         bool packet;
         int rv = take(r, s, &at, &n, &packet);
@@ -266,7 +265,6 @@ static uint32_t look(struct repl *r, struct repl_sock *s, const uint8_t *bytes, 
             break;
         }
     }
-    r->ctl.in_receive = false;
     return (uint32_t)(at - bytes);
 }
 
