@@ -185,7 +185,7 @@ struct repl_rs_plan {
     int64_t total;
 };
 
-enum repl_rs_stage { RS_RUN, RS_SAVE, RS_FLUSH, RS_BITMAP, RS_PING };
+enum repl_rs_stage { RS_RUN, RS_FLUSH, RS_BITMAP, RS_PING };
 
 struct repl_resync {
     bool active, verify, source;
@@ -227,7 +227,6 @@ struct repl_volume_data {
     struct hv_list lost_flush; /* flushes likewise */
     struct hv_list local_fifo; /* requests on the local disk, oldest first */
     uint32_t ap_count;         /* ops */
-    uint32_t writes_out;       /* application writes begun and not answered */
     uint32_t local_out;        /* repl_io() of ours under way */
     uint64_t app_sectors;      /* moved for the applications of either node */
     bool unflushed;            /* peer writes completed since the last flush began */

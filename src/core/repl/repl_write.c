@@ -48,7 +48,6 @@ static void answer(struct repl_req *q)
     bool ok = q->local == REPL_PART_OK || q->remote == REPL_PART_OK;
 
     q->op = NULL;
-    q->v->data.writes_out--;
     interval_over(q);
     /* wire §9.5 (a): what is written from now on may depend on this one. */
     if (q->epoch && q->epoch == r->data.epoch_open)
@@ -262,7 +261,6 @@ static void give_up(struct repl_req *q, int error)
     struct repl_op *op = q->op;
 
     q->op = NULL;
-    q->v->data.writes_out--;
     interval_over(q);
     repl_op_piece_done(op, q, error, false, false);
     repl_write_check(q);
@@ -345,7 +343,6 @@ static void write_go(struct repl_waiter *w)
 
 void repl_write_begin(struct repl_req *q)
 {
-    q->v->data.writes_out++;
     q->wait.go = write_go;
     write_go(&q->wait);
 }
