@@ -5,7 +5,7 @@
 
 #include "hv_error.h"
 
-enum { AL = REPL_FX_MD_WRITE };
+static const enum repl_effect_kind al_write = REPL_FX_MD_WRITE;
 
 static struct lone *begin(void)
 {
@@ -34,11 +34,11 @@ static void nothing_starts_before_the_activity_log_is_durable(void **state)
 
     l->hold_io = true;
     lone_app(l, REPL_APP_WRITE, 0, 800, 4096, 7, 1);
-    assert_int_equal(lone_io_count(l, AL), 1);
+    assert_int_equal(lone_io_count(l, al_write), 1);
     assert_int_equal(l->io[0].io.flags, REPL_IO_PREFLUSH | REPL_IO_FUA);
     assert_int_equal(lone_io_count(l, REPL_FX_WRITE), 0);
     lone_expect_nothing(l);
-    lone_io_one(l, AL);
+    lone_io_one(l, al_write);
     assert_int_equal(lone_io_count(l, REPL_FX_WRITE), 1);
     lone_expect_data(l);
     lone_free(l);
@@ -53,12 +53,12 @@ static void requests_of_one_turn_share_a_transaction(void **state)
     /* These come while the first block is under way: one more block for all of them. */
     for (uint64_t i = 1; i < 8; i++)
         lone_app(l, REPL_APP_WRITE, 0, i * 8192, 4096, 1, 1 + i);
-    assert_int_equal(lone_io_count(l, AL), 1);
-    lone_io_one(l, AL);
-    assert_int_equal(lone_io_count(l, AL), 1);
+    assert_int_equal(lone_io_count(l, al_write), 1);
+    lone_io_one(l, al_write);
+    assert_int_equal(lone_io_count(l, al_write), 1);
     assert_int_equal(lone_io_count(l, REPL_FX_WRITE), 1);
-    lone_io_one(l, AL);
-    assert_int_equal(lone_io_count(l, AL), 0);
+    lone_io_one(l, al_write);
+    assert_int_equal(lone_io_count(l, al_write), 0);
     assert_int_equal(lone_io_count(l, REPL_FX_WRITE), 8);
     lone_free(l);
 }
