@@ -90,6 +90,7 @@ void havend_shutdown(struct havend *h);
 int havend_service_open(struct havend *h, struct hv_diag *diag) HV_MUST_CHECK;
 void havend_service_close(struct havend *h);
 void havend_service_tell(struct havend *h, struct service_event ev);
+void havend_service_release(struct havend *h, size_t group);
 /* The service engine's groups and the configuration's are the same, in the same order; items are not:
  * the exports of a group belong to its NFS server. */
 const struct conf_item *havend_item(const struct havend *h, size_t group, size_t item);
@@ -118,10 +119,11 @@ void havend_pings_send(struct havend *h, unsigned ping, const uint8_t *bytes, si
 int havend_volumes_open(struct havend *h, struct hv_diag *diag) HV_MUST_CHECK;
 void havend_volumes_close(struct havend *h);
 void havend_volumes_freeze(struct havend *h, bool freeze);
-/* Has each volume find out whether its peer is there: before a takeover depends on it. */
+/* Has each Secondary volume find out whether its peer is there: before a takeover depends on it. */
 void havend_volumes_ping_peer(struct havend *h);
 /* Before a group is released: a volume whose I/O is suspended would hold its unmount up for ever, so its
  * process is ended, and what was not written stays unwritten.  It is brought up again afterwards. */
+bool havend_volumes_suspended(const struct havend *h, unsigned group);
 void havend_volumes_abandon_suspended(struct havend *h, unsigned group);
 void havend_volumes_group_stopped(struct havend *h, unsigned group);
 void havend_volumes_outdate(struct havend *h, const char *resource);

@@ -171,7 +171,7 @@ static void carry_out(struct havend *h, const struct cluster_effect *e)
         havend_service_tell(h, (struct service_event){.kind = SERVICE_EV_START, .group = e->group});
         break;
     case CLUSTER_FX_RELEASE:
-        havend_service_tell(h, (struct service_event){.kind = SERVICE_EV_STOP, .group = e->group});
+        havend_service_release(h, e->group);
         break;
     case CLUSTER_FX_FREEZE:
     case CLUSTER_FX_THAW:

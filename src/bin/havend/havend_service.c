@@ -17,6 +17,7 @@ enum {
     ARGS_MAX = 540,
     MONITOR_DEFAULT_MS = 2000, /* where the file has no word for it */
     TICKLE_MS = 10000,
+    SILENCE_MS = 300,
 };
 
 /* What an action may take.  A monitor that takes longer is asked once more before it counts. */
@@ -35,7 +36,8 @@ struct action {
     struct hv_list link;
     struct havend *h;
     struct loop_child child;
-    uint64_t token; /* 0: nobody waits for it (tickle) */
+    uint64_t token; /* 0: not the engine's (tickle, silence) */
+    bool silences;  /* ends the server of a group whose volume is to be abandoned */
     size_t group, item;
     enum service_action action;
     bool cancelled;
@@ -190,7 +192,7 @@ static enum service_result result_of(const struct action *a)
 /* The last line is the result's; those before it are news on the way. */
 static const char *log_output(const struct action *a, char *output)
 {
-    const char *name = "tickle";
+    const char *name = a->silences ? "nfs-server" : "tickle";
     struct service_item_status st;
     size_t n = strlen(output);
 
@@ -209,6 +211,12 @@ static const char *log_output(const struct action *a, char *output)
     return last;
 }
 
+static void release_abandoned(struct havend *h, size_t group)
+{
+    havend_volumes_abandon_suspended(h, (unsigned)group);
+    havend_service_tell(h, (struct service_event){.kind = SERVICE_EV_STOP, .group = group});
+}
+
 static void action_done(struct loop_child *child)
 {
     struct action *a = hv_container_of(child, struct action, child);
@@ -216,6 +224,8 @@ static void action_done(struct loop_child *child)
     const char *why = log_output(a, a->output);
 
     hv_list_remove(&a->link);
+    if (a->silences)
+        release_abandoned(h, a->group);
     if (a->token)
         havend_service_tell(h, (struct service_event){.kind = SERVICE_EV_ACTION_DONE,
                                    .token = a->token,
@@ -263,9 +273,6 @@ static void run(struct havend *h, const struct service_effect *e)
     struct havend_words words = {0};
     struct action *a = calloc(1, sizeof *a);
 
-    if (e->action == SERVICE_ACTION_STOP &&
-        (item->kind == CONF_ITEM_FILESYSTEM || item->kind == CONF_ITEM_DRBD))
-        havend_volumes_abandon_suspended(h, (unsigned)e->group);
     havend_words_make(h, e->group, item, &words);
     if (a) {
         a->token = e->token;
@@ -282,6 +289,33 @@ static void run(struct havend *h, const struct service_effect *e)
                                    .output = "the agent could not be run"});
     }
     havend_words_free(&words);
+}
+
+/* Suspended I/O would hold every stop above the volume up for ever.  Its process is ended instead, which
+ * fails what waits for it; but first the NFS server gets its SIGKILL, so that no client is told of that
+ * failure.  Threads of it that wait for the disk die when the volume does: not waited for here. */
+void havend_service_release(struct havend *h, size_t group)
+{
+    struct service_group_status st;
+
+    service_group_status(h->service, group, &st);
+    for (size_t i = 0; havend_volumes_suspended(h, (unsigned)group) && i < st.n_items; i++) {
+        struct havend_words words = {0};
+        const struct conf_item *item = havend_item(h, group, i);
+        struct action *a = item->kind == CONF_ITEM_NFS_SERVER ? calloc(1, sizeof *a) : NULL;
+        if (!a)
+            continue;
+        hv_list_init(&a->link);
+        a->group = group;
+        a->silences = true;
+        havend_words_make(h, group, item, &words);
+        int rc = action_start(h, a, "stop", &words, SILENCE_MS);
+        havend_words_free(&words);
+        if (!rc)
+            return;
+        free(a);
+    }
+    release_abandoned(h, group);
 }
 
 static void cancel(struct havend *h, uint64_t token)

@@ -18,6 +18,7 @@
 enum { EVERY_MS = 200, REPEAT = 50, REPLY_BYTES = 32768 };
 
 struct group_list {
+    bool held; /* by this node */
     unsigned count, told_count, age;
     struct cluster_tcp list[CLUSTER_TCP_MAX], told[CLUSTER_TCP_MAX];
 };
@@ -51,9 +52,12 @@ static bool is_service_address(const struct conf_service *s, const struct cluste
 static void connection_seen(struct havend_tcp *t, const struct inet_diag_msg *d)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct cluster_tcp c = {.family = d->idiag_family == AF_INET6 ? 6 : 4,
-        .server_port = ntohs(d->id.idiag_sport),
-        .client_port = ntohs(d->id.idiag_dport)};
+    struct cluster_tcp c;
+
+    memset(&c, 0, sizeof c); /* lists are compared byte by byte */
+    c.family = d->idiag_family == AF_INET6 ? 6 : 4;
+    c.server_port = ntohs(d->id.idiag_sport);
+    c.client_port = ntohs(d->id.idiag_dport);
 
     /* A server that listens for both families sees IPv4 clients so. */
     size_t skip = c.family == 6 && !memcmp(d->id.idiag_src, mapped, 12) ? 12 : 0;
@@ -70,18 +74,13 @@ static void connection_seen(struct havend_tcp *t, const struct inet_diag_msg *d)
 
 static void tell(struct havend_tcp *t)
 {
-    static struct cluster_status st; /* large; one thread */
-
-    cluster_status_get(t->h->cluster, loop_clock_ms(), &st);
-    for (size_t g = 0; g < t->n_groups && g < st.groups; g++) {
+    for (size_t g = 0; g < t->n_groups; g++) {
         struct group_list *l = &t->group[g];
         struct cluster_event ev = {.type = CLUSTER_EV_TCP};
         bool same =
             l->count == l->told_count && !memcmp(l->list, l->told, l->count * sizeof l->list[0]);
-        if (st.group[g].state[CLUSTER_ME] != CLUSTER_GROUP_HELD) {
-            l->told_count = l->age = 0;
+        if (!l->held)
             continue;
-        }
         if (same && (!l->count || ++l->age < REPEAT))
             continue;
         l->age = 0;
@@ -154,11 +153,23 @@ static void ask(struct havend_tcp *t, int family)
 
 static void timer_fired(struct loop_timer *timer)
 {
+    static struct cluster_status st; /* large; one thread */
     struct havend_tcp *t = hv_container_of(timer, struct havend_tcp, timer);
+    bool any = false;
 
-    for (size_t g = 0; g < t->n_groups; g++)
-        t->group[g].count = 0;
-    ask(t, AF_INET);
+    cluster_status_get(t->h->cluster, loop_clock_ms(), &st);
+    for (size_t g = 0; g < t->n_groups && g < st.groups; g++) {
+        struct group_list *l = &t->group[g];
+        l->held = st.group[g].state[CLUSTER_ME] == CLUSTER_GROUP_HELD;
+        any |= l->held;
+        l->count = 0;
+        if (!l->held)
+            l->told_count = l->age = 0;
+    }
+    if (any)
+        ask(t, AF_INET);
+    else
+        loop_timer_arm(t->h->loop, &t->timer, loop_clock_ms() + EVERY_MS);
 }
 
 int havend_tcp_open(struct havend *h, struct hv_diag *diag)

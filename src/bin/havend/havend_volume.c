@@ -191,7 +191,10 @@ void havend_volumes_ping_peer(struct havend *h)
 
     for (size_t i = 0; i < h->volumes->n; i++) {
         struct volume *v = &h->volumes->volume[i];
+        /* Never as the Primary: to learn early that the peer is lost would have it go on alone, with
+         * a generation of its own, before the cluster engine has said whether it may. */
         if (!v->status || !is_connected(ctl_string(v->status, "connection")) ||
+            strcmp(ctl_string(v->status, "role"), "Secondary") ||
             now_ms - v->ping_peer_ms < PING_PEER_EVERY_MS)
             continue;
         v->ping_peer_ms = now_ms;
@@ -237,20 +240,32 @@ static bool group_has(const struct havend *h, unsigned group, const char *resour
     return false;
 }
 
+static bool is_suspended(const struct volume *v, unsigned group)
+{
+    if (!v->status || v->pid <= 1 || !group_has(v->h, group, v->name) ||
+        strcmp(ctl_string(v->status, "role"), "Primary"))
+        return false;
+    const char *suspended = ctl_string(v->status, "suspended");
+    return v->told_frozen || (*suspended && strcmp(suspended, "no"));
+}
+
+bool havend_volumes_suspended(const struct havend *h, unsigned group)
+{
+    for (size_t i = 0; i < h->volumes->n; i++)
+        if (is_suspended(&h->volumes->volume[i], group))
+            return true;
+    return false;
+}
+
 void havend_volumes_abandon_suspended(struct havend *h, unsigned group)
 {
     for (size_t i = 0; i < h->volumes->n; i++) {
         struct volume *v = &h->volumes->volume[i];
-        if (!v->status || v->pid <= 1 || !group_has(h, group, v->name) ||
-            strcmp(ctl_string(v->status, "role"), "Primary"))
-            continue;
-        const char *suspended = ctl_string(v->status, "suspended");
-        if (!v->told_frozen && (!*suspended || !strcmp(suspended, "no")))
+        if (!is_suspended(v, group))
             continue;
         hv_log(&h->log, HV_LOG_WARN,
             "resource %s: its I/O is suspended and its group is given up: ending its process, so "
-            "that "
-            "nothing more is written here",
+            "that nothing more is written here",
             v->name);
         v->abandoned = true;
         kill(v->pid, SIGKILL);
