@@ -386,8 +386,11 @@ partition() { # partition WHERE-WHILE-CUT ALPHA BETA AT-THE-END ALPHA BETA DIREC
 on_each='A@alpha A@beta B@alpha B@beta C@alpha C@beta'
 case_partition() { partition "$on_each" all all "$both" local local input output; }
 case_partition_off() { failback=off; partition "$on_each" all all "$on_beta" none all input output; }
-# One way only: the node that hears nothing takes everything, the other one hears that it does.
-case_mute() { partition 'A@alpha B@alpha C@alpha C@beta' all local "$both" local local output; }
+# One way only: the node that hears nothing takes everything.  The other one hears that it does: havend gives
+# way; Heartbeat does not, nor has it a reason to restart, so that havend must give way when it hears again.
+case_mute() { partition "$on_alpha" all none "$both" local local output; }
+case_deaf() { partition 'A@alpha A@beta B@alpha B@beta C@beta' local all "$both" local local input; }
+case_deaf_off() { failback=off; case_deaf; }
 
 # Many messages, with holes in them.
 case_busy() {

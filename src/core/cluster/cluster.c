@@ -110,7 +110,7 @@ int cluster_create(const struct cluster_config *config, struct cluster **out, st
     c->peer.present = config->peer[0] != 0;
     c->peer.ack_trigger = (unsigned)hv_prng_below(&c->rng, ACK_STEP);
     c->peer.deadtime_ms = config->deadtime_ms;
-    c->peer.blind_since_ms = CLUSTER_NEVER;
+    c->peer.blind_since_ms = c->peer.ask_at_ms = c->peer.clash_since_ms = CLUSTER_NEVER;
     c->next_reqnodes_ms = c->stalled_ms = c->failback_ms = c->standby_until_ms = CLUSTER_NEVER;
     c->shutdone_ms = c->giveup_ms = c->next_status_ms = CLUSTER_NEVER;
     for (unsigned i = 0; i < config->groups_count; i++)
@@ -334,6 +334,7 @@ static void timers_run(struct cluster *c)
     cluster_client_timers(c);
     cluster_takeover_try(c);
     cluster_resource_timers(c);
+    cluster_claim_timers(c);
     cluster_groups_timers(c);
     cluster_freeze_check(c);
     stall_forget(c);
@@ -364,7 +365,7 @@ uint64_t cluster_next_timeout(const struct cluster *c)
     uint64_t next = CLUSTER_NEVER, at;
     uint64_t (*const sources[])(const struct cluster *) = {cluster_member_next, cluster_link_next,
         cluster_standby_next, cluster_client_next, cluster_decide_next, cluster_resource_next,
-        cluster_groups_next};
+        cluster_claim_next, cluster_groups_next};
 
     if (c->status == MY_NONE || c->stopped)
         return CLUSTER_NEVER;

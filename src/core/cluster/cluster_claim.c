@@ -62,3 +62,57 @@ void cluster_claim_resolve(struct cluster *c)
         cluster_report_send(c, NULL);
     }
 }
+
+/* ---- a Heartbeat as peer ---- */
+
+/* If it took us for dead, it restarts when it hears us again, and gives up everything before.  If not, it
+ * still has what we took from it while only we heard nothing, and does not say so unasked. */
+static void holdings_ask(struct cluster *c)
+{
+    c->peer.ask_at_ms = CLUSTER_NEVER;
+    if (!c->peer.alive || c->peer.left || c->rs != RS_STABLE || c->standby != SB_NOT)
+        return;
+    c->other_stable = false;
+    cluster_msg_begin(c, "starting");
+    cluster_msg_send(c, false);
+}
+
+static uint64_t clash_mask(const struct cluster *c)
+{
+    if (c->peer.haven || !c->peer.alive || c->peer.left || c->standby != SB_NOT)
+        return 0;
+    return cluster_mask_claimed(c, CLUSTER_ME) & cluster_mask_claimed(c, CLUSTER_PEER);
+}
+
+void cluster_claim_timers(struct cluster *c)
+{
+    struct cluster_peer *p = &c->peer;
+    uint64_t mask = clash_mask(c);
+
+    if (c->now_ms >= p->ask_at_ms)
+        holdings_ask(c);
+    if (!mask)
+        p->clash_since_ms = CLUSTER_NEVER;
+    else if (p->clash_since_ms == CLUSTER_NEVER)
+        p->clash_since_ms = c->now_ms;
+    if (c->now_ms < cluster_claim_next(c))
+        return;
+    p->clash_since_ms = CLUSTER_NEVER;
+    for (unsigned i = 0; i < c->groups; i++)
+        if (mask >> i & 1 && c->group[i].real)
+            cluster_log(c, HV_LOG_CRIT,
+                "Both nodes hold group %s, and node %s does not give it up: this one releases it.",
+                c->group[i].key, c->cfg.peer);
+    cluster_groups_release(c, mask);
+    cluster_report_send(c, NULL);
+}
+
+uint64_t cluster_claim_next(const struct cluster *c)
+{
+    const struct cluster_peer *p = &c->peer;
+    uint64_t next = p->ask_at_ms;
+
+    if (p->clash_since_ms != CLUSTER_NEVER && p->clash_since_ms + HEARTBEAT_YIELDS_MS < next)
+        next = p->clash_since_ms + HEARTBEAT_YIELDS_MS;
+    return next;
+}

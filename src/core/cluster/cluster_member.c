@@ -160,7 +160,7 @@ static void peer_back(struct cluster *c)
 
     cluster_link_reset(c);
     p->left = p->starting_seen = p->reported = p->sees_me = false;
-    p->blind_since_ms = CLUSTER_NEVER;
+    p->blind_since_ms = p->ask_at_ms = p->clash_since_ms = CLUSTER_NEVER;
     p->groups_seq = p->stable_seq = p->standby_seq = 0;
     c->takeover_pending = c->peer_gone = false;
     c->fence_asked = c->witness_asked = c->witness_refused = false;
@@ -184,6 +184,8 @@ void cluster_member_healed(struct cluster *c)
 {
     cluster_log(c, HV_LOG_CRIT, "Cluster node %s returning after partition.", c->cfg.peer);
     peer_back(c);
+    if (!c->peer.haven)
+        c->peer.ask_at_ms = c->now_ms + HEARTBEAT_YIELDS_MS;
 }
 
 /* Its first status after silence. */

@@ -159,9 +159,12 @@ static void peer_holds_update(struct cluster *c, const struct hb_msg *m, uint64_
         cluster_groups_learn(c, groups, seq);
         return;
     }
-    if (scope < 0)
+    if (scope < 0 || seq < c->peer.groups_seq)
         return;
-    if (!hb_msg_is(m, "rtype", "full") && scope != 0)
+    c->peer.groups_seq = seq;
+    if (hb_msg_is(m, "rtype", "full"))
+        c->peer.ask_at_ms = CLUSTER_NEVER; /* it has just said everything */
+    else if (scope != 0)
         scope |= (int)c->peer.holds;
     cluster_peer_holds(c, (unsigned)scope);
 }

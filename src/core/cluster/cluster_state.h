@@ -21,7 +21,8 @@ enum {
     REQNODES_MS = 1000,
     FAILBACK_RETRY_MS = 1000,
     FENCE_RETRY_MS = 5000,
-    SHUTDOWN_LINGER_MS = 1000, /* heartbeat §6.6 */
+    SHUTDOWN_LINGER_MS = 1000,  /* heartbeat §6.6 */
+    HEARTBEAT_YIELDS_MS = 4000, /* a Heartbeat that yields has begun to after 2 s (heartbeat §8) */
     START_RETRY_MS = 30000,
     OUTDATE_MS = 60000, /* heartbeat §12.4 */
     OUTDATES_MAX = 32,
@@ -79,7 +80,9 @@ struct cluster_peer {
     uint64_t generation;
     uint64_t heard_ms; /* its last status */
     uint64_t deadtime_ms;
-    uint64_t silent_ms;      /* when it was last heard before it was declared dead */
+    uint64_t silent_ms; /* when it was last heard before it was declared dead */
+    uint64_t ask_at_ms; /* a Heartbeat, back from a partition: ask what it holds; CLUSTER_NEVER */
+    uint64_t clash_since_ms; /* a Heartbeat claims what we claim; CLUSTER_NEVER */
     uint64_t blind_since_ms; /* its statuses say that it does not hear us; CLUSTER_NEVER */
     /* sequence, heartbeat §4 */
     bool seq_known;
@@ -263,6 +266,9 @@ void cluster_tcp_message(struct cluster *c, const struct hb_msg *m);
 bool cluster_claim_keeps(
     const struct cluster_side *mine, const struct cluster_side *other, bool i_am_preferred);
 void cluster_claim_resolve(struct cluster *c);
+/* The same for a Heartbeat as peer, which yields only by its own restart. */
+void cluster_claim_timers(struct cluster *c);
+uint64_t cluster_claim_next(const struct cluster *c);
 
 #define cluster_log(c, level, ...) hv_log((c)->cfg.log, (level), __VA_ARGS__)
 
