@@ -57,6 +57,23 @@ static void show_nodes(struct hv_text *to, const json_t *cluster)
             ctl_flag(one, "alive") ? "answers" : "DEAD");
 }
 
+/* A sentence of any length, on lines of the picture's width. */
+static void show_warning(struct hv_text *to, const char *text)
+{
+    enum { TEXT_CELLS = 72 };
+    const char *indent = "  !    ";
+
+    while (*text) {
+        size_t n = strlen(text);
+        if (n > TEXT_CELLS)
+            for (n = TEXT_CELLS; n > TEXT_CELLS / 2 && text[n] != ' '; n--)
+                ;
+        hv_text_addf(to, "%s%.*s\n", indent, (int)n, text);
+        text += n + strspn(text + n, " ");
+        indent = "       ";
+    }
+}
+
 static void show_warnings(struct hv_text *to, const json_t *cluster)
 {
     static const struct {
@@ -68,9 +85,13 @@ static void show_warnings(struct hv_text *to, const json_t *cluster)
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (ctl_flag(cluster, flags[i].flag))
-            hv_text_addf(to, "  !    %s\n", flags[i].text);
-    if (*ctl_string(cluster, "verdict"))
-        hv_text_addf(to, "  !    no takeover: %.60s\n", ctl_string(cluster, "verdict"));
+            show_warning(to, flags[i].text);
+    if (*ctl_string(cluster, "verdict")) {
+        struct hv_text line = {0};
+        hv_text_addf(&line, "takeover: %s", ctl_string(cluster, "verdict"));
+        show_warning(to, hv_text_str(&line));
+        hv_text_free(&line);
+    }
 }
 
 /* ---- resources ------------------------------------------------------------------------------ */
@@ -186,9 +207,13 @@ static void show_group(struct hv_text *to, const json_t *cluster, const json_t *
         show_duration(to, ctl_integer(g, "since_ms", 0));
     }
     hv_text_add(to, "\n");
-    if (here && !is(g, "state", "started"))
-        hv_text_addf(to, "  !    %s%s%.60s\n", ctl_string(g, "state"),
-            *ctl_string(g, "reason") ? ": " : "", ctl_string(g, "reason"));
+    if (here && !is(g, "state", "started")) {
+        struct hv_text line = {0};
+        hv_text_addf(&line, "%s%s%s", ctl_string(g, "state"), *ctl_string(g, "reason") ? ": " : "",
+            ctl_string(g, "reason"));
+        show_warning(to, hv_text_str(&line));
+        hv_text_free(&line);
+    }
     if (ctl_integer(g, "failures_here", 0))
         hv_text_addf(to, "  !    failed here %d times; haven retry forgets that\n",
             (int)ctl_integer(g, "failures_here", 0));

@@ -35,6 +35,7 @@ struct havend_logs;
 
 struct havend {
     const char *root, *node;
+    const char *config_file; /* -c, or NULL */
     struct loop *loop;
     struct conf *conf;
     struct hv_log log;
@@ -144,6 +145,9 @@ json_t *havend_status(struct havend *h);
 /* Where a program of ours is: beside this one, or on the usual path. */
 bool havend_program(char to[HAVEND_PATH_BYTES], const char *name);
 /* `havend --agent`: runs one action of an agent in this process. */
-int havend_agent_main(const char *root, int argc, char **argv);
+int havend_agent_main(const char *root, const char *config_file, int argc, char **argv);
+/* The words of `haven [-c FILE] --root ROOT up RESOURCE`; argv has room for HAVEND_UP_ARGS. */
+enum { HAVEND_UP_ARGS = 8 };
+void havend_up_args(char **argv, const char *root, const char *config_file, const char *resource);
 
 #endif

@@ -11,6 +11,8 @@
 
 enum { STATUS_MS = 4000, CALL_MS = 25000 };
 
+static const char *config; /* of this one action's process */
+
 bool havend_program(char to[HAVEND_PATH_BYTES], const char *name)
 {
     /* Beside us, as installed; in its own directory, as built; else where the shell would look. */
@@ -38,6 +40,22 @@ bool havend_program(char to[HAVEND_PATH_BYTES], const char *name)
             return true;
     }
     return false;
+}
+
+void havend_up_args(char **argv, const char *root, const char *config_file, const char *resource)
+{
+    size_t n = 0;
+
+    argv[n++] = (char *)"haven";
+    argv[n++] = (char *)"--root";
+    argv[n++] = (char *)(uintptr_t)root;
+    if (config_file) {
+        argv[n++] = (char *)"-c";
+        argv[n++] = (char *)(uintptr_t)config_file;
+    }
+    argv[n++] = (char *)"up";
+    argv[n++] = (char *)(uintptr_t)resource;
+    argv[n] = NULL;
 }
 
 static int call(const struct agent_request *r, const char *resource, const char *verb,
@@ -84,8 +102,8 @@ static int volume_up(const struct agent_request *r, const char *resource, struct
         hv_diag_set(diag, "the program haven is not found");
         return HV_ENOENT;
     }
-    char *argv[] = {(char *)"haven", (char *)"--root", (char *)(uintptr_t)r->root, (char *)"up",
-        (char *)(uintptr_t)resource, NULL};
+    char *argv[HAVEND_UP_ARGS];
+    havend_up_args(argv, r->root, config, resource);
     int rc = agent_run_program(program, argv, out, sizeof out);
     if (!rc)
         return HV_OK;
@@ -109,9 +127,10 @@ static int volume_call(
     return rc;
 }
 
-int havend_agent_main(const char *root, int argc, char **argv)
+int havend_agent_main(const char *root, const char *config_file, int argc, char **argv)
 {
     static const struct agent_volume_ops ops = {volume_status, volume_up, volume_call};
 
+    config = config_file;
     return agent_main(root, argc, argv, &ops);
 }

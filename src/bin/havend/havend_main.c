@@ -183,6 +183,7 @@ static int run(struct options *o, struct conf *conf)
     struct havend *h = &p->h;
     h->root = o->ctx.root;
     h->node = o->ctx.node;
+    h->config_file = o->ctx.config_file;
     h->conf = conf;
     (void)signal(SIGPIPE, SIG_IGN);
     int rc = havend_pid_file_take(h, &diag);
@@ -224,7 +225,8 @@ int main(int argc, char **argv)
     if (!parse_options(argc, argv, &o))
         return 1;
     if (o.agent_at)
-        return havend_agent_main(o.ctx.root, argc - o.agent_at, argv + o.agent_at);
+        return havend_agent_main(
+            o.ctx.root, o.ctx.config_file, argc - o.agent_at, argv + o.agent_at);
     if (conf_load_or_complain(&o.ctx, true, &conf)) {
         fprintf(stderr, "Configuration error, heartbeat not started.\n");
         return EXIT_CONFIG;

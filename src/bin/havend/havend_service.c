@@ -248,6 +248,10 @@ static int action_start(
     argv[n++] = (char *)"havend";
     argv[n++] = (char *)"--root";
     argv[n++] = (char *)(uintptr_t)h->root;
+    if (h->config_file) {
+        argv[n++] = (char *)"-c";
+        argv[n++] = (char *)(uintptr_t)h->config_file;
+    }
     argv[n++] = (char *)"--agent";
     argv[n++] = (char *)(uintptr_t)w->kind;
     argv[n++] = (char *)(uintptr_t)verb;

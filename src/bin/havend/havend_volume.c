@@ -290,8 +290,8 @@ void havend_volumes_group_stopped(struct havend *h, unsigned group)
         if (!v->abandoned || v->up_runs || !group_has(h, group, v->name))
             continue;
         v->abandoned = false;
-        char *argv[] = {(char *)"haven", (char *)"--root", (char *)(uintptr_t)h->root, (char *)"up",
-            (char *)(uintptr_t)v->name, NULL};
+        char *argv[HAVEND_UP_ARGS];
+        havend_up_args(argv, h->root, h->config_file, v->name);
         struct loop_child_spec spec = {
             .path = program, .argv = argv, .limit_ms = UP_MS, .quiet = true};
         v->up = (struct loop_child){.done = up_done};
