@@ -27,13 +27,27 @@ void repl_disk_failed(struct repl_volume *v, enum repl_disk_error what, uint64_t
     repl_state_change(v, ns, REPL_CHG_HARD, "local I/O error");
 }
 
+static void ask_for_full_sync(struct repl_volume *v)
+{
+    v->md.flags |= MDF_FULL_SYNC;
+    repl_md_mark(v);
+    repl_md_sync(v, NULL, NULL);
+}
+
 static void last_bitmap_written(struct repl_volume *v, void *arg, int error)
 {
-    if (error && v->ctl.was_read_error) {
-        v->md.flags |= MDF_FULL_SYNC;
-        repl_md_mark(v);
-        repl_md_sync(v, NULL, NULL);
-    }
+    if (error && v->ctl.was_read_error)
+        ask_for_full_sync(v);
+}
+
+/* A bit that is clear on disk while its block is still in a volatile cache would be a difference that
+ * nobody knows of after a power failure (as repl_bitmap_save()). */
+static void last_data_flushed(struct repl_volume *v, void *arg, int error, struct hv_buf *buf)
+{
+    if (error && error != HV_EUNSUPPORTED)
+        ask_for_full_sync(v);
+    else
+        repl_bm_write(v, 0, UINT32_MAX, last_bitmap_written, NULL);
 }
 
 static void close_disk(struct repl_volume *v)
@@ -59,7 +73,7 @@ void repl_disk_settle(struct repl_volume *v)
         return;
     if (v->state.disk == D_FAILED && !v->ctl.going_diskless && repl_data_disk_idle(v)) {
         v->ctl.going_diskless = true;
-        repl_bm_write(v, 0, UINT32_MAX, last_bitmap_written, NULL);
+        repl_io(v, REPL_FX_FLUSH, 0, NULL, 0, 0, 0, last_data_flushed, NULL);
         repl_md_sync(v, NULL, NULL);
     }
     if (v->ctl.going_diskless && !v->ios && repl_md_idle(v) && repl_data_disk_idle(v))

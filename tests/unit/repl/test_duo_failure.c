@@ -322,6 +322,31 @@ static void target_dies_in_the_middle_of_a_resync(void **state)
     }
 }
 
+/* What the last bitmap on the way out says to be in sync must be durable before it says so. */
+static void target_detaches_in_the_middle_and_loses_power(void **state)
+{
+    for (uint64_t seed = 1; seed < 30; seed++) {
+        struct duo_options o;
+        duo_options_init(&o);
+        o.seed = seed;
+        o.disk_sectors = 32 * 2048;
+        struct duo *d = scenario_synced_with(&o);
+
+        assert_ok(duo_verb(d, DUO_B, REPL_ADM_DISCONNECT));
+        for (uint64_t s = 0; s + 2048 < 50000; s += 2048)
+            assert_int_equal(duo_write(d, DUO_A, s, 2048, 3), 0);
+        assert_ok(duo_verb(d, DUO_B, REPL_ADM_CONNECT));
+        assert_true(scenario_wait_conn(d, DUO_B, C_SYNC_TARGET, 30000));
+        duo_run(d, 100 + seed * 7);
+        assert_ok(duo_admin(d, DUO_B, (struct repl_admin){.verb = REPL_ADM_DETACH, .force = true}));
+        duo_crash(d, DUO_B);
+        duo_up(d, DUO_B);
+        assert_true(duo_wait_in_sync(d, 120000));
+        assert_true(duo_disks_equal(d));
+        duo_free(d);
+    }
+}
+
 static struct duo *scenario_fencing(enum repl_fencing fencing)
 {
     struct duo_options o;
@@ -412,6 +437,7 @@ int main(void)
         cmocka_unit_test(secondary_with_a_failed_disk_costs_nothing),
         cmocka_unit_test(hanging_peer_disk_is_given_up),
         cmocka_unit_test(target_dies_in_the_middle_of_a_resync),
+        cmocka_unit_test(target_detaches_in_the_middle_and_loses_power),
         cmocka_unit_test(promotion_under_fencing_asks_the_handler),
         cmocka_unit_test(fenced_by_the_cluster_counts_as_fenced),
         cmocka_unit_test(stonith_policy_freezes_until_the_peer_is_fenced),
