@@ -50,36 +50,36 @@ static void sub_header(
 
     hv_reader_init(&r, at, n);
     hv_writer_init(&w, out, sizeof out);
-#define TRY(kind, member, ...)                                                                     \
-    if (drbd_##kind##_decode(&r, &u.member, ##__VA_ARGS__) == 0)                                   \
-    drbd_##kind##_encode(&w, &u.member, ##__VA_ARGS__)
+#define TRY(kind, ...)                                                                             \
+    if (drbd_##kind##_decode(&r, __VA_ARGS__) == 0)                                                \
+    drbd_##kind##_encode(&w, __VA_ARGS__)
     switch (command % 9) {
     case 0:
-        TRY(data, data);
+        TRY(data, &u.data);
         break;
     case 1:
-        TRY(trim, trim);
+        TRY(trim, &u.trim);
         break;
     case 2:
-        TRY(block_req, req);
+        TRY(block_req, &u.req);
         break;
     case 3:
-        TRY(block_ack, ack);
+        TRY(block_ack, &u.ack);
         break;
     case 4:
-        TRY(uuids, uuids);
+        TRY(uuids, &u.uuids);
         break;
     case 5:
-        TRY(sizes, sizes, features);
+        TRY(sizes, &u.sizes, features);
         break;
     case 6:
-        TRY(protocol, protocol, version);
+        TRY(protocol, &u.protocol, version);
         break;
     case 7:
-        TRY(rs_param, param, version);
+        TRY(rs_param, &u.param, version);
         break;
     default:
-        TRY(features, features);
+        TRY(features, &u.features);
     }
     if (w.bad)
         abort();
