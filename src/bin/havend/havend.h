@@ -86,6 +86,8 @@ void havend_cluster_close(struct havend *h);
  * result is 0.  Borrowed pointers in the event must then live on: none of those who call it so have any. */
 int havend_cluster_tell(struct havend *h, struct cluster_event ev);
 void havend_shutdown(struct havend *h);
+/* The other node's heartbeats arrive. */
+bool havend_peer_alive(const struct havend *h);
 
 /* ---- service ---- */
 int havend_service_open(struct havend *h, struct hv_diag *diag) HV_MUST_CHECK;

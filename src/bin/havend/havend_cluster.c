@@ -234,6 +234,15 @@ int havend_cluster_tell(struct havend *h, struct cluster_event ev)
     return rc;
 }
 
+bool havend_peer_alive(const struct havend *h)
+{
+    static struct cluster_status st; /* large; one thread */
+
+    cluster_status_get(h->cluster, loop_clock_ms(), &st);
+    const char *status = st.node[CLUSTER_PEER].status;
+    return !strcmp(status, "init") || !strcmp(status, "up") || !strcmp(status, "active");
+}
+
 /* A peer that has been silent for half its deadtime may be dead, and then a volume still takes its
  * connection for alive, which forbids the takeover.  Asking now has the answer there in time. */
 static void look_after_silent_peer(struct havend *h)

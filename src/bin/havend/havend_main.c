@@ -167,6 +167,7 @@ static void close_all(struct havend *h)
     havend_ctl_close(h);
     havend_cluster_close(h);
     havend_log_close(h);
+    loop_free(h->loop);
 }
 
 static int run(struct options *o, struct conf *conf)

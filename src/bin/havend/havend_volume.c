@@ -9,6 +9,8 @@
 
 #include "havend.h"
 
+/* What `drbdadm outdate` exits with (heartbeat §12.4). */
+enum { OUTDATE_REFUSED = 17, OUTDATE_FAILED = 20 };
 enum { OPEN_AGAIN_MS = 500, CALL_MS = 30000, PING_PEER_EVERY_MS = 400, UP_MS = 60000 };
 
 struct volume {
@@ -208,25 +210,51 @@ static void outdated(struct ctl_call *c, int error, json_t *reply)
     struct cluster_event ev = {.type = CLUSTER_EV_OUTDATE_DONE};
 
     hv_strcopy(ev.outdate.resource, sizeof ev.outdate.resource, v->name);
-    ev.outdate.exit_code = error                   ? 20
-                           : ctl_flag(reply, "ok") ? 0
-                                                   : (int)ctl_integer(reply, "exit", 20);
+    ev.outdate.exit_code = error ? OUTDATE_FAILED
+                           : ctl_flag(reply, "ok")
+                               ? 0
+                               : (int)ctl_integer(reply, "exit", OUTDATE_FAILED);
     havend_cluster_tell(v->h, ev);
+}
+
+/* This side went on without the other one, whose data is on record as older.  Whoever lacks that data
+ * has just come back and cannot know: it is told what a Primary would tell it, and outdates itself. */
+static bool is_ahead(const struct volume *v)
+{
+    size_t i;
+    json_t *one;
+
+    if (!v->status || is_connected(ctl_string(v->status, "connection")))
+        return false;
+    json_array_foreach(json_object_get(v->status, "volumes"), i, one)
+    {
+        if (!strcmp(ctl_string(one, "disk"), "UpToDate") &&
+            !strcmp(ctl_string(one, "peer_disk"), "Outdated"))
+            return true;
+    }
+    return false;
 }
 
 void havend_volumes_outdate(struct havend *h, const char *resource)
 {
-    struct cluster_event ev = {.type = CLUSTER_EV_OUTDATE_DONE};
+    struct cluster_event ev = {
+        .type = CLUSTER_EV_OUTDATE_DONE, .outdate.exit_code = OUTDATE_FAILED};
 
     for (size_t i = 0; i < h->volumes->n; i++) {
         struct volume *v = &h->volumes->volume[i];
-        if (!strcmp(v->name, resource) && v->client && !v->outdate.client) {
+        if (strcmp(v->name, resource) || !v->client || v->outdate.client)
+            continue;
+        if (!is_ahead(v)) {
             call(v, &v->outdate, "outdate", outdated);
             return;
         }
+        hv_log(&h->log, HV_LOG_WARN,
+            "resource %s: not outdated: the data of the node that asks is older than ours",
+            resource);
+        ev.outdate.exit_code = OUTDATE_REFUSED;
+        break;
     }
     hv_strcopy(ev.outdate.resource, sizeof ev.outdate.resource, resource);
-    ev.outdate.exit_code = 20;
     havend_cluster_tell(h, ev);
 }
 

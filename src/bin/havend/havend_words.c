@@ -122,6 +122,7 @@ void havend_words_make(
     case CONF_ITEM_DRBD:
         out->kind = "drbd";
         add(out, "resource=%s", item->resource);
+        add(out, "peer=%s", havend_peer_alive(h) ? "alive" : "dead");
         break;
     case CONF_ITEM_FILESYSTEM:
         out->kind = "filesystem";

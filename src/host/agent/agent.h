@@ -69,9 +69,9 @@ size_t agent_all(const struct agent_request *r, const char *key, const char **va
 int agent_address(
     const struct agent_request *r, enum agent_action action, struct hv_diag *diag) HV_MUST_CHECK;
 
-/* resource.
+/* resource, peer (alive: the cluster hears the other node), peer_wait_ms.
  * start: brings its process up when there is none, has a dead connection found out (a peer that died
- * is noticed within ping-timeout, not ping-int), then asks for the Primary role until it gets it or
+ * is noticed within ping-timeout, not ping-int), waits for the connection to a living peer, then asks for the Primary role until it gets it or
  * the time limit ends it. */
 int agent_drbd(const struct agent_request *r, enum agent_action action,
     const struct agent_volume_ops *ops, struct hv_diag *diag) HV_MUST_CHECK;

@@ -6,7 +6,39 @@
 #include "agent.h"
 #include "agent_util.h"
 
-enum { RETRY_MS = 50, PING_EVERY = 20 };
+enum { RETRY_MS = 50, PING_EVERY = 20, PEER_WAIT_MS = 20000 };
+
+/* On its way to a connection: neither there nor given up. */
+static bool is_connecting(const struct agent_volume *v)
+{
+    static const char *const states[] = {"Unconnected", "Timeout", "BrokenPipe", "NetworkFailure",
+        "ProtocolError", "TearDown", "WFConnection", "WFReportParams"};
+
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (!strcmp(states[i], v->connection))
+            return true;
+    return false;
+}
+
+/* After both machines were down, only the handshake tells whose data is the newer.  Where the cluster
+ * hears the other node, the volumes will find each other too: promoting before would make the older
+ * data a generation of its own.  (drbd.conf's wfc-timeout is the same thought.) */
+static void wait_for_living_peer(const struct agent_request *r, const struct agent_volume_ops *ops,
+    const char *resource, struct agent_volume *v)
+{
+    uint64_t end_ms = agent_clock_ms() + agent_number(r, "peer_wait_ms", PEER_WAIT_MS);
+    bool said = false;
+
+    while (
+        !strcmp(agent_get(r, "peer"), "alive") && is_connecting(v) && agent_clock_ms() < end_ms) {
+        if (!said)
+            printf("%s waits for its peer, whose node is alive\n", resource);
+        fflush(stdout);
+        said = true;
+        agent_sleep_ms(RETRY_MS);
+        ops->status(r, resource, v);
+    }
+}
 
 static int drbd_start(const struct agent_request *r, const struct agent_volume_ops *ops,
     const char *resource, struct hv_diag *diag)
@@ -17,8 +49,12 @@ static int drbd_start(const struct agent_request *r, const struct agent_volume_o
     ops->status(r, resource, &v);
     if (v.reachable && !strcmp(v.role, "Primary"))
         return AGENT_OK;
-    if (!v.reachable && ops->up(r, resource, diag))
-        return AGENT_ERROR;
+    if (!v.reachable) {
+        if (ops->up(r, resource, diag))
+            return AGENT_ERROR;
+        ops->status(r, resource, &v);
+    }
+    wait_for_living_peer(r, ops, resource, &v);
     /* For as long as the time limit allows: the peer may be about to give the role up, or its death
      * about to be noticed.  What the volume says last stands in the log when the limit ends us. */
     for (unsigned tries = 0;; tries++) {

@@ -152,7 +152,8 @@ static void an_exports_number_does_not_depend_on_its_neighbours(void **state)
 
 static struct {
     struct agent_volume v;
-    int refuse; /* so many times */
+    int refuse;     /* so many times */
+    int connecting; /* so many looks until it is connected */
     char trace[256];
 } fake;
 
@@ -160,6 +161,8 @@ static void fake_status(const struct agent_request *r, const char *name, struct 
 {
     (void)r;
     assert_string_equal(name, "r0");
+    if (fake.connecting && !--fake.connecting)
+        strcpy(fake.v.connection, "Connected");
     *out = fake.v;
 }
 
@@ -230,6 +233,42 @@ static void promotion_is_asked_for_until_it_is_granted(void **state)
     fake.refuse = 2;
     assert_int_equal(drbd(AGENT_START, &diag), AGENT_OK);
     assert_string_equal(fake.trace, "ping-peer primary primary primary ");
+}
+
+static int drbd_with_peer(const char *peer, const char *wait)
+{
+    const char *words[] = {"resource=r0", peer, wait};
+    struct agent_request r = {.root = "", .words = words, .n_words = 3};
+    struct hv_diag diag = {""};
+
+    return agent_drbd(&r, AGENT_START, &fake_ops, &diag);
+}
+
+static void promotion_waits_for_the_handshake_with_a_living_peer(void **state)
+{
+    (void)state;
+    fake_reset("Secondary", true);
+    fake.connecting = 4;
+    assert_int_equal(drbd_with_peer("peer=alive", "peer_wait_ms=60000"), AGENT_OK);
+    assert_int_equal(fake.connecting, 0);
+    assert_string_equal(fake.trace, "ping-peer primary ");
+}
+
+static void a_living_peer_is_not_waited_for_without_end(void **state)
+{
+    (void)state;
+    fake_reset("Secondary", true);
+    assert_int_equal(drbd_with_peer("peer=alive", "peer_wait_ms=1"), AGENT_OK);
+    assert_string_equal(fake.v.connection, "WFConnection");
+}
+
+static void a_dead_peer_is_not_waited_for(void **state)
+{
+    (void)state;
+    fake_reset("Secondary", true);
+    fake.connecting = 4;
+    assert_int_equal(drbd_with_peer("peer=dead", "peer_wait_ms=60000"), AGENT_OK);
+    assert_int_equal(fake.connecting, 3);
 }
 
 static void a_primary_is_not_promoted_again(void **state)
@@ -430,6 +469,9 @@ int main(void)
         cmocka_unit_test(an_exports_number_does_not_depend_on_its_neighbours),
         cmocka_unit_test(a_volume_is_brought_up_and_promoted),
         cmocka_unit_test(promotion_is_asked_for_until_it_is_granted),
+        cmocka_unit_test(promotion_waits_for_the_handshake_with_a_living_peer),
+        cmocka_unit_test(a_living_peer_is_not_waited_for_without_end),
+        cmocka_unit_test(a_dead_peer_is_not_waited_for),
         cmocka_unit_test(a_primary_is_not_promoted_again),
         cmocka_unit_test(demotion_waits_until_the_device_is_closed),
         cmocka_unit_test(a_volume_that_is_not_there_is_stopped),
