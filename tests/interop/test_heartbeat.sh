@@ -392,6 +392,58 @@ case_mute() { partition "$on_alpha" all none "$both" local local output; }
 case_deaf() { partition 'A@alpha A@beta B@alpha B@beta C@beta' local all "$both" local local input; }
 case_deaf_off() { failback=off; case_deaf; }
 
+# Either dies in the middle of a hand-over.
+until_called() { # until_called MARK NODE EVENT: since MARK, a script there
+    until_true 15 "$2 is told to $3" "tail -n +\$(($1 + 1)) '$calls' | grep -q ' $2 dum. $3\$'"
+}
+case_interrupted() {
+    local from
+    start_together
+    from=$(mark)
+    tool alpha hb_standby all
+    until_called "$from" beta start
+    power_off beta
+    settles 20 "$on_alpha" all - "havend died taking"
+    power_on beta && start beta
+    settles 40 "$both" local local "havend came back"
+    from=$(mark)
+    tool beta hb_standby all
+    until_called "$from" alpha start
+    power_off alpha
+    settles 20 "$on_beta" - all "heartbeat died taking"
+    power_on alpha && start alpha
+    settles 40 "$both" local local "heartbeat came back"
+    from=$(mark)
+    tool alpha hb_standby all
+    until_called "$from" alpha stop
+    power_off alpha
+    settles 20 "$on_beta" - all "heartbeat died giving"
+    power_on alpha && start alpha
+    settles 40 "$both" local local "heartbeat came back"
+    from=$(mark)
+    tool beta hb_standby all
+    until_called "$from" beta stop
+    power_off beta
+    settles 20 "$on_alpha" all - "havend died giving"
+    power_on beta && start beta
+    settles 40 "$both" local local "havend came back"
+}
+
+# Dead and back before the other one has noticed.  Heartbeat leaves alone what nobody has; havend takes it.
+case_quick() {
+    start_together
+    tool beta hb_standby all
+    settles 15 "$on_alpha" all none "hb_standby all on havend"
+    power_off alpha
+    power_on alpha && start alpha
+    settles 40 "$both" local local "heartbeat restarted quickly"
+    tool alpha hb_standby all
+    settles 15 "$on_beta" none all "hb_standby all on heartbeat"
+    power_off beta
+    power_on beta && start beta
+    settles 40 "$on_beta" none all "havend restarted quickly"
+}
+
 # Many messages, with holes in them.
 case_busy() {
     keepalive=50ms

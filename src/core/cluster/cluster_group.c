@@ -411,15 +411,13 @@ static bool audit_allowed(const struct cluster *c)
 }
 
 /* Two stable nodes and an idle group: the node that failed less takes it, of equals the preferred one.
- * A Heartbeat says nothing about failures: with it, we only try again what failed here. */
+ * A Heartbeat says nothing about failures and takes nothing for this reason: it is always up to us. */
 static bool my_turn(const struct cluster *c, const struct cluster_group *g)
 {
     const struct cluster_side *mine = &g->side[CLUSTER_ME], *peers = &g->side[CLUSTER_PEER];
 
-    if (alone(c))
+    if (alone(c) || !c->peer.haven)
         return true;
-    if (!c->peer.haven)
-        return mine->failures > 0;
     if (mine->failures != peers->failures)
         return mine->failures < peers->failures;
     return g->prefer == CLUSTER_ME;
@@ -432,6 +430,8 @@ static uint64_t audit_at_ms(const struct cluster *c, const struct cluster_group 
     if (g->idle_since_ms == CLUSTER_NEVER || !my_turn(c, g))
         return CLUSTER_NEVER;
     settled = g->idle_since_ms + 2 * c->cfg.keepalive_ms;
+    if (!alone(c) && !c->peer.haven)
+        settled = g->idle_since_ms + HEARTBEAT_SETTLES_MS;
     if (g->side[CLUSTER_ME].failures && g->retry_at_ms != CLUSTER_NEVER && g->retry_at_ms > settled)
         return g->retry_at_ms;
     return settled;

@@ -21,7 +21,8 @@ enum {
     REQNODES_MS = 1000,
     FAILBACK_RETRY_MS = 1000,
     FENCE_RETRY_MS = 5000,
-    SHUTDOWN_LINGER_MS = 1000,  /* heartbeat §6.6 */
+    SHUTDOWN_LINGER_MS = 1000,    /* heartbeat §6.6 */
+    HEARTBEAT_SETTLES_MS = 10000, /* what it does not claim by then it will not take unasked */
     HEARTBEAT_YIELDS_MS = 4000, /* a Heartbeat that yields has begun to after 2 s (heartbeat §8) */
     START_RETRY_MS = 30000,
     OUTDATE_MS = 60000, /* heartbeat §12.4 */

@@ -175,6 +175,30 @@ static void an_old_report_changes_nothing(void **state)
     assert_int_equal(d->node[ALPHA].releases[DUO_GA], 0);
 }
 
+/* Heartbeat takes groups when something happens, not because nobody has them: we do. */
+static void what_a_restarted_peer_does_not_take_is_taken(void **state)
+{
+    both_stable();
+    reports("all");
+    duo_admin(d, ALPHA, CLUSTER_ADMIN_STANDBY, CLUSTER_ALL);
+    say("ask_resources", "rsc_hold", "all", "info", "other");
+    beats(1);
+    say("ask_resources", "rsc_hold", "all", "info", "done");
+    reports("all");
+    beats(20);
+    assert_string_equal(duo_where(d), "ga@- gb@-");
+    assert_string_equal(duo_status(d, ALPHA)->held, "none");
+    say("starting", "x", "y"); /* it was gone for a moment only */
+    reports("local");
+    beats(5); /* it may still be about to say more */
+    assert_string_equal(duo_where(d), "ga@- gb@-");
+    beats(7);
+    assert_string_equal(duo_where(d), "ga@alpha gb@-");
+    reports("none");
+    beats(12);
+    assert_string_equal(duo_where(d), "ga@alpha gb@alpha");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -184,6 +208,7 @@ int main(void)
         CASE(a_peer_that_took_ours_keeps_it),
         CASE(after_a_partition_it_is_left_to_restart),
         CASE(an_old_report_changes_nothing),
+        CASE(what_a_restarted_peer_does_not_take_is_taken),
     };
     return cmocka_run_group_tests_name("cluster-heartbeat", tests, NULL, NULL);
 }
