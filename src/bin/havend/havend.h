@@ -97,6 +97,9 @@ void havend_service_release(struct havend *h, size_t group);
 /* The service engine's groups and the configuration's are the same, in the same order; items are not:
  * the exports of a group belong to its NFS server. */
 const struct conf_item *havend_item(const struct havend *h, size_t group, size_t item);
+/* Remembers them on the group's file system, while it is started here. */
+void havend_clients_save(
+    struct havend *h, size_t group, const struct cluster_tcp *list, unsigned count);
 void havend_tickle(
     struct havend *h, unsigned group, const struct cluster_tcp *list, unsigned count);
 

@@ -336,12 +336,23 @@ static void cancel(struct havend *h, uint64_t token)
     }
 }
 
-void havend_tickle(struct havend *h, unsigned group, const struct cluster_tcp *list, unsigned count)
+/* Where a group's clients are remembered: on its file system, which the next holder has too.  Empty when
+ * it has none. */
+static void clients_file(const struct havend *h, size_t group, struct havend_words *words)
 {
-    struct havend_words words = {.kind = "tickle"};
-    struct action *a = calloc(1, sizeof *a);
+    const struct conf_service *s = &h->conf->services[group];
+    char *word = NULL;
 
-    (void)group;
+    for (size_t i = 0; i < s->n_items; i++)
+        if (s->items[i].kind == CONF_ITEM_FILESYSTEM) {
+            if (asprintf(&word, "file=%s/.haven/clients", s->items[i].mount.directory) >= 0)
+                words->word[words->n++] = word;
+            return;
+        }
+}
+
+static void clients_add(struct havend_words *words, const struct cluster_tcp *list, unsigned count)
+{
     for (unsigned i = 0; i < count && i < CLUSTER_TCP_MAX; i++) {
         char service[INET6_ADDRSTRLEN], client[INET6_ADDRSTRLEN], *word = NULL;
         int family = list[i].family == 6 ? AF_INET6 : AF_INET;
@@ -349,13 +360,53 @@ void havend_tickle(struct havend *h, unsigned group, const struct cluster_tcp *l
             inet_ntop(family, list[i].client, client, sizeof client) &&
             asprintf(&word, "connection=%s,%u,%s,%u", service, list[i].server_port, client,
                 list[i].client_port) >= 0)
-            words.word[words.n++] = word;
+            words->word[words->n++] = word;
     }
-    if (a)
+}
+
+/* An action that no engine waits for. */
+static void run_aside(struct havend *h, size_t group, struct havend_words *words)
+{
+    struct action *a = calloc(1, sizeof *a);
+
+    if (a) {
         hv_list_init(&a->link);
-    if (!a || !words.n || action_start(h, a, "start", &words, TICKLE_MS))
+        a->group = group;
+    }
+    if (!a || !words->n || action_start(h, a, "start", words, TICKLE_MS))
         free(a);
-    havend_words_free(&words);
+    havend_words_free(words);
+}
+
+void havend_tickle(struct havend *h, unsigned group, const struct cluster_tcp *list, unsigned count)
+{
+    struct havend_words words = {.kind = "tickle"};
+
+    clients_add(&words, list, count);
+    run_aside(h, group, &words);
+}
+
+void havend_clients_save(
+    struct havend *h, size_t group, const struct cluster_tcp *list, unsigned count)
+{
+    struct havend_words words = {.kind = "clients"};
+    struct service_group_status st;
+
+    service_group_status(h->service, group, &st);
+    if (st.state != SERVICE_STARTED)
+        return;
+    clients_file(h, group, &words);
+    if (words.n)
+        clients_add(&words, list, count);
+    run_aside(h, group, &words);
+}
+
+static void tickle_remembered(struct havend *h, size_t group)
+{
+    struct havend_words words = {.kind = "tickle"};
+
+    clients_file(h, group, &words);
+    run_aside(h, group, &words);
 }
 
 /* ---- the engine ----------------------------------------------------------------------------- */
@@ -408,6 +459,8 @@ static void report(struct havend *h, const struct service_effect *e)
     switch (e->state) {
     case SERVICE_STARTED:
         tell_cluster(h, e->group, CLUSTER_SERVICE_STARTED);
+        if (!e->reason[0]) /* not merely found running */
+            tickle_remembered(h, e->group);
         break;
     case SERVICE_STOPPED:
         havend_volumes_group_stopped(h, (unsigned)e->group);

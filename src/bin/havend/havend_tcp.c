@@ -90,6 +90,8 @@ static void tell(struct havend_tcp *t)
         ev.tcp.list = l->told;
         ev.tcp.count = l->told_count;
         havend_cluster_tell(t->h, ev);
+        if (!same)
+            havend_clients_save(t->h, g, l->told, l->told_count);
     }
 }
 

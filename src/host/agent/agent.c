@@ -70,6 +70,8 @@ int agent_main(const char *root, int argc, char **argv, const struct agent_volum
         rc = agent_script(&r, action, &diag);
     else if (!strcmp(argv[0], "tickle"))
         rc = agent_tickle(&r, &diag);
+    else if (!strcmp(argv[0], "clients"))
+        rc = agent_clients_save(&r, &diag);
     else {
         printf("no agent is called %s\n", argv[0]);
         return AGENT_USAGE;

@@ -51,7 +51,7 @@ struct agent_volume_ops {
         struct hv_diag *diag);
 };
 
-/* argv: KIND ACTION [key=value…], KIND one of address, drbd, filesystem, nfs, script, tickle.  Writes
+/* argv: KIND ACTION [key=value…], KIND one of address, drbd, filesystem, nfs, script, tickle, clients.  Writes
  * its sentence to standard output and returns the exit code. */
 int agent_main(const char *root, int argc, char **argv, const struct agent_volume_ops *volume_ops);
 
@@ -92,9 +92,11 @@ int agent_nfs(
 int agent_script(
     const struct agent_request *r, enum agent_action action, struct hv_diag *diag) HV_MUST_CHECK;
 
-/* connection=SERVICE,PORT,CLIENT,PORT each: sends each client a bare TCP ACK from the service address,
+/* connection=SERVICE,PORT,CLIENT,PORT each, and those in file (none: no file): sends each client a bare TCP ACK from the service address,
  * three times, a second in all.  A client that waits for a reply that was lost answers it, is told that
  * the connection is gone, and makes a new one at once. */
 int agent_tickle(const struct agent_request *r, struct hv_diag *diag) HV_MUST_CHECK;
+/* file, connection each: writes them there, for a tickle after both nodes have died. */
+int agent_clients_save(const struct agent_request *r, struct hv_diag *diag) HV_MUST_CHECK;
 
 #endif

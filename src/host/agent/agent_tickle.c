@@ -14,8 +14,15 @@
 #include "agent_link.h"
 #include "agent_util.h"
 #include "hv_endian.h"
+#include "hv_text.h"
 
-enum { CONNECTIONS_MAX = 256, TCP_BYTES = 20, TCP_ACK = 0x10, PROTOCOL_TCP = 6 };
+enum {
+    CONNECTIONS_MAX = 256,
+    FILE_BYTES = 32768,
+    TCP_BYTES = 20,
+    TCP_ACK = 0x10,
+    PROTOCOL_TCP = 6
+};
 
 struct connection {
     struct agent_ip service, client;
@@ -94,11 +101,50 @@ static void send_one(int v4, int v6, const struct connection *c)
     }
 }
 
+/* One connection a line, as agent_clients_save() wrote them. */
+static size_t read_file(const struct agent_request *r, char *text, const char **words, size_t max)
+{
+    char path[AGENT_PATH_BYTES], *save = NULL;
+    size_t n = 0;
+
+    if (!*agent_get(r, "file") || !agent_path(path, r, agent_get(r, "file")) ||
+        agent_read_file(path, text, FILE_BYTES) <= 0)
+        return 0;
+    for (char *line = strtok_r(text, "\n", &save); line && n < max;
+         line = strtok_r(NULL, "\n", &save))
+        words[n++] = line;
+    return n;
+}
+
+int agent_clients_save(const struct agent_request *r, struct hv_diag *diag)
+{
+    const char *words[CONNECTIONS_MAX];
+    size_t n = agent_all(r, "connection", words, CONNECTIONS_MAX);
+    struct hv_text text = {0};
+    char path[AGENT_PATH_BYTES];
+    int rc = -ENAMETOOLONG;
+
+    for (size_t i = 0; i < n; i++)
+        hv_text_addf(&text, "%s\n", words[i]);
+    if (agent_path(path, r, agent_get(r, "file")))
+        rc = text.failed ? -ENOMEM : agent_write_file(path, hv_text_str(&text));
+    hv_text_free(&text);
+    if (!rc)
+        return AGENT_OK;
+    hv_diag_set(diag, "cannot remember the clients in %.300s: %s", path, strerror(-rc));
+    return AGENT_ERROR;
+}
+
 int agent_tickle(const struct agent_request *r, struct hv_diag *diag)
 {
     static const uint32_t pauses_ms[] = {0, 200, 800};
+    static char text[FILE_BYTES];
     const char *words[CONNECTIONS_MAX];
     size_t n = agent_all(r, "connection", words, CONNECTIONS_MAX);
+
+    n += read_file(r, text, words + n, CONNECTIONS_MAX - n);
+    if (!n)
+        return AGENT_OK;
     int v4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
     int v6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 

@@ -256,6 +256,24 @@ static void a_client_is_tickled_with_a_valid_segment(void **state)
     close(fd);
 }
 
+static void remembered_clients_are_tickled_too(void **state)
+{
+    static const char *const save[] = {
+        "file=/srv/clients", "connection=10.77.0.82,2049,10.77.0.2,777", NULL};
+    static const char *const file[] = {"file=/srv/clients", NULL};
+    static const char *const absent[] = {"file=/srv/absent", NULL};
+    struct agent_request r = {.root = "", .words = save, .n_words = 2};
+    struct hv_diag diag = {""};
+    int fd = far_socket(ETH_P_IP);
+
+    (void)state;
+    assert_int_equal(agent_clients_save(&r, &diag), AGENT_OK);
+    assert_int_equal(act("tickle", "start", &diag, file), AGENT_OK);
+    assert_true(far_sees(fd, is_tickle));
+    assert_int_equal(act("tickle", "start", &diag, absent), AGENT_OK);
+    close(fd);
+}
+
 /* ---- file systems --------------------------------------------------------------------------- */
 
 static const char *const *filesystem_words(int i)
@@ -502,6 +520,7 @@ static int run_all(void)
         cmocka_unit_test(an_ipv6_address_is_asked_for_added_and_told),
         cmocka_unit_test(a_link_without_carrier_is_said),
         cmocka_unit_test(a_client_is_tickled_with_a_valid_segment),
+        cmocka_unit_test(remembered_clients_are_tickled_too),
         cmocka_unit_test(a_file_system_comes_and_goes),
         cmocka_unit_test(what_holds_a_file_system_is_ended),
         cmocka_unit_test(nobody_is_ended_for_a_directory_that_is_no_mount),
