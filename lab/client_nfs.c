@@ -2,8 +2,11 @@
 #include "client_nfs.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -11,7 +14,7 @@
 
 #include "client_ledger.h"
 
-enum { POLL_MS = 50, RETRY_US = 5000 };
+enum { POLL_MS = 50, RETRY_US = 5000, KEEPALIVE_IDLE_S = 20, KEEPALIVE_EACH_S = 5 };
 
 /* One outstanding operation, on the caller's stack: whoever gives it up destroys the context first,
  * so that nothing calls back later. */
@@ -42,6 +45,20 @@ static void context_drop(struct client_nfs *c)
     c->file = NULL;
 }
 
+/* As the kernel's NFS client does (after 60 s): when both nodes died at once, nobody is left who knows
+ * of this connection and could tickle it.  Asked for while waiting, since libnfs makes new sockets. */
+static void keep_alive(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EACH_S}, {IPPROTO_TCP, TCP_KEEPCNT, 2}};
+
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        (void)setsockopt(
+            fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
 /* `started` is what the call that began the operation returned.  An operation given up is cancelled
  * by destroying the context, so that nothing is left to call back into `op`. */
 static int operation_wait(
@@ -55,6 +72,8 @@ static int operation_wait(
 
         if (n < 0 && errno != EINTR)
             return -errno;
+        if (n == 0)
+            keep_alive(p.fd);
         if (p.revents & (POLLERR | POLLHUP))
             usleep(RETRY_US); /* a refused connection is tried again at once: not in a tight loop */
         if (nfs_service(c->nfs, n > 0 ? p.revents : 0) < 0 && !op->done) {

@@ -69,7 +69,7 @@ leftovers() {
     done < <(awk -v d="$LAB_DIR/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo)
     while read -r line; do
         echo "loop device: $line"; found=1
-    done < <(leftover_loops)
+    done < <(wait_for 10 loops_gone || leftover_loops)
     for pid in /proc/[0-9]*; do
         name=${pid#/proc/}
         [ "$name" = $$ ] && continue

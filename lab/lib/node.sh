@@ -111,7 +111,8 @@ node_boot() {
     node_mounts_release "$node" || return 1
     if node_has_disk "$node"; then
         # A node that was switched off from inside leaves its devices.
-        loops_dead_detach && disk_detach "$node" && disk_fault_start "$node" && disk_attach "$node" || return 1
+        loops_dead_detach
+        disk_detach "$node" && disk_fault_start "$node" && disk_attach "$node" || return 1
     fi
     if [ "$node" = gateway ]; then
         HAVEN_LAB=$LAB_DIR "$(program lab-init)" "$node" "$dir/pid" - </dev/null || return 1
@@ -139,7 +140,8 @@ node_kill() {
     fi
     node_mounts_release "$node" || rc=1
     if node_has_disk "$node"; then
-        loops_dead_detach && disk_detach "$node" || rc=1
+        loops_dead_detach
+        disk_detach "$node" || rc=1
     fi
     [ "$mode" != hang ] || disk_mode_set "$node" ok
     rm -f "$LAB_DIR/nodes/$node/pid"
