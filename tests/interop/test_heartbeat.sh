@@ -11,7 +11,9 @@
 # Exit 77: cannot run here.  With KEEP set in the environment the directory with the logs stays.
 set -u
 
-havend=$1 haven=$2 lab_init=$3 nosync=$4 case=${5:?which case}
+case=${5:?which case}
+# In a node there is another working directory.
+havend=$(readlink -f "$1") haven=$(readlink -f "$2") lab_init=$(readlink -f "$3") nosync=$(readlink -f "$4")
 here=$(dirname "$(readlink -f "$0")")
 libexec=/usr/libexec/heartbeat/heartbeat
 tools=/usr/share/heartbeat
@@ -143,10 +145,11 @@ power_off() { # power_off NAME: kill -9 of everything on it
 
 start() { # start NAME: its daemon
     if [ "$1" = alpha ]; then
-        in_node alpha env LD_PRELOAD="$nosync" $libexec >>"$dir/alpha.out" 2>&1 || fail "heartbeat does not start: $(cat "$dir/alpha.out")"
+        in_node alpha env LD_PRELOAD="$nosync" $libexec >>"$dir/alpha.out" 2>&1 ||
+            { fail "heartbeat does not start: $(cat "$dir/alpha.out")"; exit 1; }
     else
         in_node beta "$havend" --root "$dir/beta" >>"$dir/beta.out" 2>&1 ||
-            fail "havend does not start: $(cat "$dir/beta.out")"
+            { fail "havend does not start: $(cat "$dir/beta.out")"; exit 1; }
     fi
 }
 
