@@ -488,7 +488,7 @@ tour() { # tour WHERE ALPHA BETA: when at home
 }
 
 case_crc() { auth='3 crc'; tour "$both" local local; }
-case_md5() { auth='2 md5 other' msgfmt=netstring; tour "$both" local local; }
+case_md5() { auth='2 md5 other'; tour "$both" local local; }
 case_all_prefer_heartbeat() { groups='alpha dumA::1::x dumB dumC'; tour "$on_alpha" local local; }
 case_all_prefer_haven() { groups='beta dumA::1::x dumB dumC'; tour "$on_beta" local local; }
 
