@@ -218,6 +218,7 @@ void repl_free(struct repl *r)
         repl_data_free(r);
         for (uint32_t i = 0; i < r->config.volumes; i++) {
             repl_attach_free(&r->volumes[i]);
+            repl_md_free(&r->volumes[i]);
             bitmap_free(&r->volumes[i].bm);
             actlog_free(r->volumes[i].al);
         }

@@ -53,7 +53,9 @@ static void new_uuid_if_due(
 
     if (lost_peer_data(from->pdsk, to->pdsk) && mine &&
         (to->role == R_PRIMARY || to->peer == R_PRIMARY)) {
-        if (repl_suspended(v)) {
+        /* Frozen and cut off, we may not yet go on alone.  But a peer that says itself that its disk is
+         * gone cannot take over, and from now on only this disk has what is written. */
+        if (repl_suspended(v) && to->conn < C_CONNECTED) {
             v->ctl.new_cur_uuid = true;
         } else {
             repl_uuid_new_current(v);

@@ -140,6 +140,7 @@ void repl_disk_settle(struct repl_volume *v); /* end of step: may the disk be cl
 
 /* repl_md.c */
 void repl_md_timer(struct repl_volume *v);
+void repl_md_free(struct repl_volume *v); /* buffers that wait */
 void repl_md_pump(struct repl_volume *v);
 bool repl_md_idle(const struct repl_volume *v);
 

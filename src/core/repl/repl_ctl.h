@@ -44,6 +44,8 @@ struct repl_bm_write {
     bool busy;
     uint64_t number;
     uint32_t first_page, pages;
+    uint64_t clears;    /* while the data is being flushed: what that flush covers */
+    struct hv_buf *buf; /* and what is to be written then */
     struct repl_volume *v;
 };
 

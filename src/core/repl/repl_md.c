@@ -129,6 +129,30 @@ static void pages_written(struct repl_volume *v, void *arg, int error, struct hv
     repl_disk_failed(v, REPL_DISK_META, v->layout.bm_sector);
 }
 
+static void pages_send(struct repl_volume *v, struct repl_bm_write *w, struct hv_buf *buf)
+{
+    repl_io(v, REPL_FX_MD_WRITE, v->layout.bm_sector + (uint64_t)w->first_page * MD_BLOCK_SECTORS,
+        buf, 0, w->pages * BITMAP_PAGE_BYTES, 0, pages_written, w);
+}
+
+static void data_flushed(struct repl_volume *v, void *arg, int error, struct hv_buf *flushed)
+{
+    struct repl_bm_write *w = arg;
+    struct hv_buf *buf = w->buf;
+
+    w->buf = NULL;
+    if (error && error != HV_EUNSUPPORTED) {
+        hv_buf_put(buf);
+        pages_written(v, w, error, NULL);
+        return;
+    }
+    repl_clears_durable(v, w->clears);
+    pages_send(v, w, buf);
+}
+
+/* The pages as they are now.  A bit that is clear on disk while the block is still in a volatile cache
+ * would be a difference that nobody knows of after a power failure: the data is flushed between taking
+ * the copy and writing it, so that what is cleared meanwhile is not in it. */
 static bool write_run(struct repl_volume *v, uint32_t first, uint32_t end)
 {
     struct repl_md_ctl *m = &v->ctl.md;
@@ -152,8 +176,13 @@ static bool write_run(struct repl_volume *v, uint32_t first, uint32_t end)
     *w = (struct repl_bm_write){
         .busy = true, .number = ++m->writes, .first_page = first, .pages = n, .v = v};
     v->bm_writes += n;
-    repl_io(v, REPL_FX_MD_WRITE, v->layout.bm_sector + (uint64_t)first * MD_BLOCK_SECTORS, buf, 0,
-        n * BITMAP_PAGE_BYTES, 0, pages_written, w);
+    if (v->data.clears != v->data.clears_durable) {
+        w->clears = v->data.clears;
+        w->buf = buf;
+        repl_io(v, REPL_FX_FLUSH, 0, NULL, 0, 0, 0, data_flushed, w);
+    } else {
+        pages_send(v, w, buf);
+    }
     return true;
 }
 
@@ -237,4 +266,12 @@ bool repl_md_idle(const struct repl_volume *v)
     const struct repl_md_ctl *m = &v->ctl.md;
 
     return !m->writing && !m->waiting_next && !m->jobs && oldest_write(m) == UINT64_MAX;
+}
+
+void repl_md_free(struct repl_volume *v)
+{
+    for (int i = 0; i < REPL_BM_WRITES; i++) {
+        hv_buf_put(v->ctl.md.write[i].buf);
+        v->ctl.md.write[i].buf = NULL;
+    }
 }

@@ -459,7 +459,8 @@ static int is_in_sync(struct repl_volume *v, const struct drbd_block_ack *ack)
     v->data.rs.same_bits += ack->size_bytes / BITMAP_BIT_BYTES;
     v->data.rs.received_sectors += ack->size_bytes / DRBD_SECTOR_BYTES;
     repl_rs_unwant(p);
-    repl_oos_clear(v, ack->sector, ack->size_bytes / DRBD_SECTOR_BYTES, false);
+    /* Equal, but perhaps only in a volatile cache. */
+    repl_oos_clear(v, ack->sector, ack->size_bytes / DRBD_SECTOR_BYTES, true);
     ask(v);
     repl_rs_check(v);
     return 0;
