@@ -158,7 +158,10 @@ struct duo *duo_new(const struct duo_options *o)
         n->entropy.used = sizeof n->entropy.bytes;
         hv_list_init(&n->ios);
         hv_list_init(&n->hung);
-        duo_disk_init(&n->disk, o->disk_sectors);
+        n->faulty_volumes = UINT32_MAX;
+        hv_assert(o->config.volumes <= DUO_VOLUMES_MAX);
+        for (uint32_t i = 0; i < o->config.volumes; i++)
+            duo_disk_init(&n->disk[i], o->disk_sectors);
     }
     return d;
 }
@@ -184,6 +187,11 @@ static void node_off(struct duo *d, enum duo_end end)
     }
     repl_free(n->r);
     n->r = NULL;
+    for (int i = 0; i < DUO_ANSWERS_MAX; i++)
+        if (d->answer[i].used && d->answer[i].end == end) {
+            *d->answer[i].answer = DUO_ANSWER_LOST;
+            d->answer[i].used = false;
+        }
     n->listening = n->writable = false;
     free(n->fx.list);
     memset(&n->fx, 0, sizeof n->fx);
@@ -200,7 +208,14 @@ void duo_crash(struct duo *d, enum duo_end end)
 {
     node_off(d, end);
     duo_net_crash(d, end);
-    duo_disk_power_loss(&d->node[end].disk, &d->prng);
+    for (uint32_t i = 0; i < d->options.config.volumes; i++)
+        duo_disk_power_loss(&d->node[end].disk[i], &d->prng);
+}
+
+void duo_kill(struct duo *d, enum duo_end end)
+{
+    node_off(d, end);
+    duo_net_crash(d, end);
 }
 
 void duo_free(struct duo *d)
@@ -209,7 +224,8 @@ void duo_free(struct duo *d)
         node_off(d, (enum duo_end)e);
         duo_log_clear(d, (enum duo_end)e);
         free(d->node[e].log);
-        duo_disk_free(&d->node[e].disk);
+        for (uint32_t i = 0; i < d->options.config.volumes; i++)
+            duo_disk_free(&d->node[e].disk[i]);
     }
     duo_net_free(d);
     free(d);
@@ -233,7 +249,7 @@ void duo_boot(struct duo *d, enum duo_end end)
 
 static struct md_place node_place(const struct duo_node *n)
 {
-    return (struct md_place){MD_INDEX_INTERNAL, n->disk.sectors, n->disk.sectors};
+    return (struct md_place){MD_INDEX_INTERNAL, n->disk[0].sectors, n->disk[0].sectors};
 }
 
 void duo_create_md(struct duo *d, enum duo_end end)
@@ -251,12 +267,15 @@ void duo_create_md(struct duo *d, enum duo_end end)
     rc = md_layout_compute(
         &place, MD_AL_STRIPES_DEFAULT, MD_AL_STRIPE_BLOCKS_DEFAULT, &layout, &diag);
     hv_assert(rc == 0);
-    md_replay_block_init(block);
-    for (uint64_t s = 0; s < layout.al_sectors; s += MD_BLOCK_SECTORS)
-        duo_disk_write(&n->disk, layout.al_sector + s, MD_BLOCK_SECTORS, block, true);
-    duo_disk_write(&n->disk, layout.bm_sector, layout.bm_sectors, NULL, true);
-    md_encode(&sb, block);
-    duo_disk_write(&n->disk, layout.sb_sector, MD_BLOCK_SECTORS, block, true);
+    for (uint32_t i = 0; i < n->config.volumes; i++) {
+        struct duo_disk *disk = &n->disk[i];
+        md_replay_block_init(block);
+        for (uint64_t s = 0; s < layout.al_sectors; s += MD_BLOCK_SECTORS)
+            duo_disk_write(disk, layout.al_sector + s, MD_BLOCK_SECTORS, block, true);
+        duo_disk_write(disk, layout.bm_sector, layout.bm_sectors, NULL, true);
+        md_encode(&sb, block);
+        duo_disk_write(disk, layout.sb_sector, MD_BLOCK_SECTORS, block, true);
+    }
 }
 
 uint64_t duo_now_ms(const struct duo *d)
@@ -283,6 +302,11 @@ void duo_disk_fails(struct duo *d, enum duo_end end, bool reads, bool writes)
 {
     d->node[end].fail_reads = reads;
     d->node[end].fail_writes = writes;
+}
+
+void duo_disk_faulty(struct duo *d, enum duo_end end, uint32_t volumes)
+{
+    d->node[end].faulty_volumes = volumes;
 }
 
 void duo_disk_hangs(struct duo *d, enum duo_end end, bool hangs)
@@ -346,6 +370,7 @@ void duo_admin_start(struct duo *d, enum duo_end end, struct repl_admin admin, i
     for (int i = 0; i < DUO_ANSWERS_MAX; i++)
         if (!d->answer[i].used) {
             d->answer[i].used = true;
+            d->answer[i].end = end;
             d->answer[i].token = ev.token;
             d->answer[i].answer = answer;
             ev.admin = admin;
@@ -382,18 +407,31 @@ const char *duo_admin_text(const struct duo *d)
     return d->admin_text;
 }
 
-int duo_attach(struct duo *d, enum duo_end end)
+int duo_attach_volume(struct duo *d, enum duo_end end, uint16_t volume)
 {
-    struct repl_admin a = {.verb = REPL_ADM_ATTACH};
+    struct repl_admin a = {.verb = REPL_ADM_ATTACH, .volume = volume};
+    uint64_t sectors = d->node[end].disk[volume].sectors;
 
-    a.attach = (struct repl_attach){.backing_sectors = d->node[end].disk.sectors,
+    a.attach = (struct repl_attach){.backing_sectors = sectors,
         .md_index = MD_INDEX_INTERNAL,
-        .md_sectors = d->node[end].disk.sectors,
+        .md_sectors = sectors,
         .logical_block_bytes = 512,
         .physical_block_bytes = 4096,
         .max_io_bytes = 1 << 20,
         .can_discard = true};
     return duo_admin(d, end, a);
+}
+
+int duo_attach(struct duo *d, enum duo_end end)
+{
+    int worst = SS_SUCCESS;
+
+    for (uint16_t i = 0; i < d->node[end].config.volumes; i++) {
+        int rc = duo_attach_volume(d, end, i);
+        if (rc < SS_SUCCESS || rc > worst)
+            worst = rc;
+    }
+    return worst;
 }
 
 void duo_up(struct duo *d, enum duo_end end)
@@ -464,6 +502,12 @@ void duo_app_done(struct duo *d, enum duo_end end, struct repl_effect *fx)
 void duo_start(struct duo *d, enum duo_end end, enum repl_app_op op, uint32_t flags,
     uint64_t sector, uint32_t sectors, uint32_t value, struct duo_io *io)
 {
+    duo_start_on(d, end, 0, op, flags, sector, sectors, value, io);
+}
+
+void duo_start_on(struct duo *d, enum duo_end end, uint16_t volume, enum repl_app_op op,
+    uint32_t flags, uint64_t sector, uint32_t sectors, uint32_t value, struct duo_io *io)
+{
     struct duo_node *n = &d->node[end];
     struct repl_event ev = {.kind = REPL_EV_APP, .token = ++d->next_token};
     struct duo_app *app = calloc(1, sizeof *app);
@@ -477,6 +521,7 @@ void duo_start(struct duo *d, enum duo_end end, enum repl_app_op op, uint32_t fl
     app->read = op == REPL_APP_READ;
     hv_list_push_back(&n->ios, &app->node);
     ev.app.op = op;
+    ev.app.volume = volume;
     ev.app.flags = flags;
     ev.app.sector = sector;
     ev.app.length_bytes = sectors * SECTOR;
@@ -533,12 +578,17 @@ int duo_discard(struct duo *d, enum duo_end end, uint64_t sector, uint32_t secto
 
 /* --- looks --- */
 
-struct repl_volume_status duo_status(struct duo *d, enum duo_end end)
+struct repl_volume_status duo_status_of(struct duo *d, enum duo_end end, uint16_t volume)
 {
     static struct repl_status status;
 
     repl_status(d->node[end].r, d->now_ms, &status);
-    return status.volume[0];
+    return status.volume[volume];
+}
+
+struct repl_volume_status duo_status(struct duo *d, enum duo_end end)
+{
+    return duo_status_of(d, end, 0);
 }
 
 bool duo_connected(struct duo *d)
@@ -552,9 +602,11 @@ bool duo_in_sync(struct duo *d)
     for (int e = 0; e < DUO_ENDS; e++) {
         if (!d->node[e].r)
             return false;
-        struct drbd_state s = duo_status(d, (enum duo_end)e).state;
-        if (s.conn != C_CONNECTED || s.disk != D_UP_TO_DATE || s.pdsk != D_UP_TO_DATE)
-            return false;
+        for (uint16_t i = 0; i < d->options.config.volumes; i++) {
+            struct drbd_state s = duo_status_of(d, (enum duo_end)e, i).state;
+            if (s.conn != C_CONNECTED || s.disk != D_UP_TO_DATE || s.pdsk != D_UP_TO_DATE)
+                return false;
+        }
     }
     return true;
 }
@@ -568,10 +620,11 @@ bool duo_wait_in_sync(struct duo *d, uint64_t limit_ms)
 {
     if (duo_until(d, in_sync, NULL, limit_ms))
         return true;
-    for (int e = 0; e < DUO_ENDS; e++) {
+    for (uint32_t n = 0; n < DUO_ENDS * d->options.config.volumes; n++) {
+        int e = n % DUO_ENDS;
         if (!d->node[e].r)
             continue;
-        struct repl_volume_status v = duo_status(d, (enum duo_end)e);
+        struct repl_volume_status v = duo_status_of(d, (enum duo_end)e, (uint16_t)(n / DUO_ENDS));
         fprintf(stderr, "%c: %s %s/%s %s/%s oos %llu KiB\n", "AB"[e], drbd_conn_name(v.state.conn),
             drbd_role_name(v.state.role), drbd_role_name(v.state.peer),
             drbd_disk_name(v.state.disk), drbd_disk_name(v.state.pdsk),
@@ -580,32 +633,42 @@ bool duo_wait_in_sync(struct duo *d, uint64_t limit_ms)
     return false;
 }
 
-bool duo_disks_equal(struct duo *d)
+static bool volume_equal(struct duo *d, uint16_t volume)
 {
-    uint64_t sectors = duo_status(d, DUO_A).size_sectors;
+    const uint8_t *a = d->node[DUO_A].disk[volume].now, *b = d->node[DUO_B].disk[volume].now;
+    uint64_t sectors = duo_status_of(d, DUO_A, volume).size_sectors;
 
     for (uint64_t s = 0; s < sectors; s++)
-        if (memcmp(d->node[0].disk.now + s * SECTOR, d->node[1].disk.now + s * SECTOR, SECTOR)) {
-            fprintf(stderr, "sector %llu differs: A has %u, B has %u\n", (unsigned long long)s,
-                duo_disk_value(d, DUO_A, s), duo_disk_value(d, DUO_B, s));
+        if (memcmp(a + s * SECTOR, b + s * SECTOR, SECTOR)) {
+            fprintf(stderr, "volume %u, sector %llu differs: A has %u, B has %u\n", volume,
+                (unsigned long long)s, pattern_value(a + s * SECTOR, s),
+                pattern_value(b + s * SECTOR, s));
             return false;
         }
     return true;
 }
 
+bool duo_disks_equal(struct duo *d)
+{
+    for (uint16_t i = 0; i < d->options.config.volumes; i++)
+        if (!volume_equal(d, i))
+            return false;
+    return true;
+}
+
 uint32_t duo_disk_value(struct duo *d, enum duo_end end, uint64_t sector)
 {
-    return pattern_value(d->node[end].disk.now + sector * SECTOR, sector);
+    return pattern_value(d->node[end].disk[0].now + sector * SECTOR, sector);
 }
 
 uint32_t duo_durable_value(struct duo *d, enum duo_end end, uint64_t sector)
 {
-    return pattern_value(d->node[end].disk.durable + sector * SECTOR, sector);
+    return pattern_value(d->node[end].disk[0].durable + sector * SECTOR, sector);
 }
 
 uint8_t *duo_disk_bytes(struct duo *d, enum duo_end end)
 {
-    return d->node[end].disk.now;
+    return d->node[end].disk[0].now;
 }
 
 bool duo_front_writable(struct duo *d, enum duo_end end)

@@ -40,11 +40,13 @@ void duo_disk_write(
 
 void duo_disk_flush(struct duo_disk *disk)
 {
-    for (uint64_t s = 0; s < disk->sectors; s++)
-        if (disk->cached[s]) {
-            memcpy(disk->durable + s * SECTOR, disk->now + s * SECTOR, SECTOR);
-            disk->cached[s] = 0;
-        }
+    const uint8_t *at = disk->cached, *end = disk->cached + disk->sectors;
+
+    while ((at = memchr(at, 1, (size_t)(end - at)))) {
+        uint64_t s = (uint64_t)(at - disk->cached);
+        memcpy(disk->durable + s * SECTOR, disk->now + s * SECTOR, SECTOR);
+        disk->cached[s] = 0;
+    }
     disk->flushes++;
 }
 

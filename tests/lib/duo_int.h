@@ -53,10 +53,11 @@ struct duo_node {
     struct repl_config config;
     struct repl_effects fx;
     struct hv_entropy entropy;
-    struct duo_disk disk;
+    struct duo_disk disk[DUO_VOLUMES_MAX];
     unsigned incarnation;
     bool listening, fail_reads, fail_writes, hangs;
-    struct hv_list hung; /* struct duo_disk_op */
+    uint32_t faulty_volumes; /* bit n: the faults concern volume n */
+    struct hv_list hung;     /* struct duo_disk_op */
     uint32_t next_accept_sock;
     bool writable;
     uint64_t front_sectors;
@@ -88,6 +89,7 @@ struct duo {
     bool link_up;
     struct {
         bool used;
+        enum duo_end end;
         uint64_t token;
         int *answer;
     } answer[DUO_ANSWERS_MAX];

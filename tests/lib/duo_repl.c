@@ -51,7 +51,7 @@ struct duo_disk_op {
 
 static void disk_op_apply(struct duo_node *n, struct duo_disk_op *op, bool fua)
 {
-    struct duo_disk *disk = &n->disk;
+    struct duo_disk *disk = &n->disk[op->fx.io.volume];
     uint64_t sectors = op->fx.io.length_bytes / SECTOR;
 
     switch (op->fx.kind) {
@@ -95,11 +95,12 @@ static void disk_op_done(struct duo *d, enum duo_end end, void *arg)
     struct duo_disk_op *op = arg;
     struct repl_event ev = {.kind = REPL_EV_IO_DONE, .token = op->fx.token};
 
-    if (n->hangs) {
+    bool faulty = n->faulty_volumes >> op->fx.io.volume & 1;
+    if (n->hangs && faulty) {
         hv_list_push_back(&n->hung, &op->node);
         return;
     }
-    if (disk_op_reads(op) ? n->fail_reads : n->fail_writes)
+    if (faulty && (disk_op_reads(op) ? n->fail_reads : n->fail_writes))
         ev.error = HV_EIO;
     else
         disk_op_apply(n, op, op->fx.io.flags & REPL_IO_FUA);
@@ -134,7 +135,7 @@ void duo_disk_effect(struct duo *d, enum duo_end end, struct repl_effect *fx)
     op->fx = *fx;
     if (fx->kind != REPL_FX_FLUSH) {
         hv_assert(fx->io.length_bytes % SECTOR == 0);
-        hv_assert(fx->io.sector + fx->io.length_bytes / SECTOR <= n->disk.sectors);
+        hv_assert(fx->io.sector + fx->io.length_bytes / SECTOR <= n->disk[fx->io.volume].sectors);
     }
     if (fx->kind == REPL_FX_WRITE || fx->kind == REPL_FX_MD_WRITE) {
         hv_assert(

@@ -15,10 +15,11 @@
 #include "repl.h"
 
 enum duo_end { DUO_A, DUO_B, DUO_ENDS };
+enum { DUO_VOLUMES_MAX = 2, DUO_ANSWER_LOST = -9999 };
 
 struct duo_options {
     uint64_t seed;
-    uint64_t disk_sectors; /* backing device, internal metadata; 0: 64 MiB */
+    uint64_t disk_sectors; /* each backing device, internal metadata */
     struct repl_config config;
     bool trace; /* log lines to stderr, with virtual time */
 };
@@ -41,6 +42,7 @@ struct repl_config *duo_config(struct duo *d, enum duo_end end);
 void duo_create_md(struct duo *d, enum duo_end end);
 void duo_boot(struct duo *d, enum duo_end end);  /* engine made; nothing attached */
 void duo_crash(struct duo *d, enum duo_end end); /* power loss */
+void duo_kill(struct duo *d, enum duo_end end);  /* the process dies, the disks keep their power */
 /* boot + attach + connect */
 void duo_up(struct duo *d, enum duo_end end);
 
@@ -48,6 +50,8 @@ void duo_link(struct duo *d, bool up);
 
 /* Disk faults: from now on I/O of this kind fails with HV_EIO. */
 void duo_disk_fails(struct duo *d, enum duo_end end, bool reads, bool writes);
+/* Which volumes the faults concern (bit n: volume n); at first all. */
+void duo_disk_faulty(struct duo *d, enum duo_end end, uint32_t volumes);
 /* I/O stays under way until false is set again. */
 void duo_disk_hangs(struct duo *d, enum duo_end end, bool hangs);
 
@@ -65,9 +69,10 @@ bool duo_until(
  * of the last answer. */
 int duo_admin(struct duo *d, enum duo_end end, struct repl_admin admin);
 int duo_verb(struct duo *d, enum duo_end end, enum repl_admin_verb verb); /* volume 0, no flags */
-int duo_attach(struct duo *d, enum duo_end end);
+int duo_attach(struct duo *d, enum duo_end end); /* all volumes; the worst answer */
+int duo_attach_volume(struct duo *d, enum duo_end end, uint16_t volume);
 const char *duo_admin_text(const struct duo *d);
-/* Not waited for: the retcode appears in *answer (0 until then). */
+/* Not waited for: the retcode appears in *answer (0 until then; DUO_ANSWER_LOST when the engine is gone). */
 void duo_admin_start(struct duo *d, enum duo_end end, struct repl_admin admin, int *answer);
 
 /* Application I/O of whole sectors.  Data is a pattern made from `value` and the sector number. */
@@ -79,6 +84,9 @@ struct duo_io {
 /* *io must live until done, duo_crash() of that end, or duo_free(). */
 void duo_start(struct duo *d, enum duo_end end, enum repl_app_op op, uint32_t flags,
     uint64_t sector, uint32_t sectors, uint32_t value, struct duo_io *io);
+/* The same on another volume. */
+void duo_start_on(struct duo *d, enum duo_end end, uint16_t volume, enum repl_app_op op,
+    uint32_t flags, uint64_t sector, uint32_t sectors, uint32_t value, struct duo_io *io);
 /* start and run until done (within 10 min; else error HV_ETIMEDOUT) */
 int duo_write(struct duo *d, enum duo_end end, uint64_t sector, uint32_t sectors, uint32_t value);
 int duo_read(struct duo *d, enum duo_end end, uint64_t sector, uint32_t sectors, uint32_t *value);
@@ -87,8 +95,9 @@ int duo_discard(struct duo *d, enum duo_end end, uint64_t sector, uint32_t secto
 
 /* Looks. */
 struct repl_volume_status duo_status(struct duo *d, enum duo_end end); /* of volume 0 */
-bool duo_connected(struct duo *d);                                     /* both C_CONNECTED */
-bool duo_in_sync(struct duo *d); /* both Connected, UpToDate/UpToDate */
+struct repl_volume_status duo_status_of(struct duo *d, enum duo_end end, uint16_t volume);
+bool duo_connected(struct duo *d); /* both C_CONNECTED */
+bool duo_in_sync(struct duo *d);   /* all volumes Connected, UpToDate/UpToDate */
 /* Within limit_ms; prints both states when not. */
 bool duo_wait_in_sync(struct duo *d, uint64_t limit_ms);
 bool duo_disks_equal(
