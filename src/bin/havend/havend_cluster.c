@@ -9,7 +9,7 @@
 #include "crypto.h"
 #include "havend.h"
 
-enum { SHUTDOWN_AGAIN_MS = 200, PING_PEER_MS = 400 };
+enum { SHUTDOWN_AGAIN_MS = 200 };
 
 /* ---- configuration -------------------------------------------------------------------------- */
 

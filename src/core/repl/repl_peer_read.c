@@ -167,7 +167,7 @@ int repl_recv_data_request(struct repl *r, struct repl_volume *v, struct repl_pa
 int repl_recv_rs_request(struct repl *r, struct repl_volume *v, struct repl_packet *p)
 {
     struct drbd_block_req req;
-    const uint8_t *digest = NULL, *rest;
+    const uint8_t *digest = NULL, *rest = NULL;
     int rc = request_decode(r, v, p, &req, &rest);
 
     if (rc)
