@@ -419,6 +419,35 @@ static void suspended_io_waits_and_goes_on(void **state)
     duo_free(d);
 }
 
+/* The Secondary's frozen I/O is no reason to keep the old identifier: the Primary writes on, to it alone. */
+static void frozen_secondary_has_the_newer_data(void **state)
+{
+    struct duo *d = scenario_synced();
+
+    assert_ok(duo_verb(d, DUO_B, REPL_ADM_SUSPEND_IO));
+    assert_ok(duo_verb(d, DUO_A, REPL_ADM_DETACH));
+    assert_int_equal(duo_write(d, DUO_A, 0, 8, 77), 0);
+    assert_ok(duo_attach(d, DUO_A));
+    assert_true(duo_wait_in_sync(d, 60000));
+    assert_int_equal(duo_disk_value(d, DUO_A, 0), 77);
+    assert_int_equal(duo_disk_value(d, DUO_B, 0), 77);
+    duo_free(d);
+}
+
+static void secondary_loses_its_disk_while_the_primary_is_frozen(void **state)
+{
+    struct duo *d = scenario_synced();
+
+    assert_ok(duo_verb(d, DUO_A, REPL_ADM_SUSPEND_IO));
+    assert_ok(duo_verb(d, DUO_B, REPL_ADM_DETACH));
+    assert_ok(duo_verb(d, DUO_A, REPL_ADM_RESUME_IO));
+    assert_int_equal(duo_write(d, DUO_A, 0, 8, 77), 0);
+    assert_ok(duo_attach(d, DUO_B));
+    assert_true(duo_wait_in_sync(d, 60000));
+    assert_int_equal(duo_disk_value(d, DUO_B, 0), 77);
+    duo_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +471,8 @@ int main(void)
         cmocka_unit_test(fenced_by_the_cluster_counts_as_fenced),
         cmocka_unit_test(stonith_policy_freezes_until_the_peer_is_fenced),
         cmocka_unit_test(suspended_io_waits_and_goes_on),
+        cmocka_unit_test(frozen_secondary_has_the_newer_data),
+        cmocka_unit_test(secondary_loses_its_disk_while_the_primary_is_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
