@@ -105,11 +105,16 @@ void lone_step(struct lone *l, struct repl_event *ev)
 {
     struct repl_effects fx = {.capacity = repl_effects_max(l->r)};
 
-    fx.list = malloc(fx.capacity * sizeof *fx.list);
+    if (!l->effects)
+        l->effects = calloc(fx.capacity, sizeof *l->effects);
+    fx.list = l->effects;
     l->entropy.used = 0;
     ev->entropy = &l->entropy;
     ev->now_ms = l->now_ms;
     repl_step(l->r, ev, &fx);
+    /* A copy: carrying them out steps again. */
+    fx.list = malloc((fx.count + 1) * sizeof *fx.list);
+    memcpy(fx.list, l->effects, fx.count * sizeof *fx.list);
     for (uint32_t i = 0; i < fx.count; i++)
         carry_out(l, &fx.list[i]);
     /* All that was sent has been taken. */
@@ -640,8 +645,8 @@ static struct lone *start(bool consistent, uint32_t version, uint32_t volumes)
     l->now_ms = 1000;
     l->version = version;
     l->pool = (struct hv_buf_pool){pool_alloc, pool_free};
-    l->out[0] = malloc(LONE_OUT_BYTES);
-    l->out[1] = malloc(LONE_OUT_BYTES);
+    l->out[0] = calloc(1, LONE_OUT_BYTES); /* untouched pages cost nothing */
+    l->out[1] = calloc(1, LONE_OUT_BYTES);
     duo_disk_init(&l->disk, LONE_DISK_SECTORS);
     duo_disk_init(&l->second, LONE_DISK_SECTORS);
     configure(l);
@@ -745,5 +750,6 @@ void lone_free(struct lone *l)
     duo_disk_free(&l->second);
     free(l->out[0]);
     free(l->out[1]);
+    free(l->effects);
     free(l);
 }

@@ -33,6 +33,7 @@ struct lone_packet {
 
 struct lone {
     struct repl *r;
+    struct repl_effect *effects; /* where a step puts them: repl_effects_max() */
     struct repl_config config;
     struct repl_effects fx;
     struct hv_entropy entropy;
