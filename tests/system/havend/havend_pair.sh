@@ -12,7 +12,7 @@ if [ "${1:-}" != --inside ]; then
     unshare -nmp true 2>/dev/null || { echo 'skipped: needs namespaces'; exit 77; }
     exec unshare -n -m -p -f --mount-proc --kill-child "$0" --inside "$@"
 fi
-HAVEND=$2 HAVEN=$3
+HAVEND=$(readlink -f "$2") HAVEN=$(readlink -f "$3") # from here on in another directory
 mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/pair && cd /run/pair || exit 1
 NODES='a b'
 declare -A NAME=([a]=ct74 [b]=ct75) HOST=([a]=74 [b]=75) OTHER=([a]=b [b]=a)
