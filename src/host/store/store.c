@@ -16,7 +16,7 @@
 #include "hv_assert.h"
 #include "hv_text.h"
 
-enum { SECTOR = 512, DISCARD_CHUNK_BYTES = 1 << 27 };
+enum { SECTOR = 512 };
 
 /* -------------------------------------------------------------------------------------------- devices */
 
