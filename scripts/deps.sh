@@ -6,7 +6,7 @@ set -eu
 
 BUILD='gcc meson ninja-build pkg-config liburing-dev libfuse3-dev libssl-dev libnl-3-dev
 libnl-route-3-dev libjansson-dev libsystemd-dev libcmocka-dev libnfs-dev'
-LAB='e2fsprogs fuse3 iproute2 iputils-arping iputils-ping kmod libnfs-utils nfs-common nfs-ganesha
+LAB='e2fsprogs fuse3 iproute2 iputils-arping iputils-ping kmod libnfs-utils netbase nfs-common nfs-ganesha
 nfs-ganesha-vfs nftables procps rpcbind util-linux'
 TESTS='drbd-utils heartbeat'
 
