@@ -3,7 +3,7 @@
 BUILD ?= build
 export HAVEN_BUILD = $(abspath $(BUILD))
 
-PROGRAMS = haven havend haven-volume haven-witness haven-sim
+PROGRAMS = haven havend haven-volume
 
 all: build
 
